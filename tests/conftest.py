@@ -1,0 +1,15 @@
+"""Hypothesis profiles for all tests.
+
+``fast``, the default, tries the same examples at every run and keeps no database; ``thorough`` looks for new
+ones. The environment variable ``FEDLEDGER_HYPOTHESIS`` chooses.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("fast", derandomize=True, database=None, deadline=None)
+settings.register_profile("thorough", max_examples=2_000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("FEDLEDGER_HYPOTHESIS", "fast"))
