@@ -1,0 +1,112 @@
+"""The follower: reads what is new, once, and judges it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contracts.client import Deployment
+from contracts.follower import Follower
+from ledger.errors import ChainError, VerificationError
+from tests.federation import federation, word
+
+if TYPE_CHECKING:
+    from contracts.chain import Chain
+    from ledger.records import Recorded
+    from tests.federation import Federation
+
+RESULT = word("result")
+
+
+@pytest.fixture(scope="module")
+def f() -> Federation:
+    played = federation()
+    played.start()
+    played.open()
+    played.certify(1, RESULT)
+    return played
+
+
+def test_what_is_new_is_read_once(f: Federation) -> None:
+    follower = Follower(f.chain, f.deployment)
+    assert follower.history == []
+    follower.update()
+    read = list(follower.history)
+    follower.update()
+    assert follower.history == read
+    assert follower.replay.runs[1].rounds[1].result == RESULT
+
+
+def test_reading_after_each_block_is_reading_at_once() -> None:
+    f = federation()
+    early = Follower(f.chain, f.deployment)
+    early.update()
+    f.start()
+    early.update()
+    f.open()
+    for m in range(4):
+        f.commit(1, m)
+        early.update()
+    assert early.history == f.follower().history
+    assert early.replay.runs == f.follower().replay.runs
+
+
+def test_unconfirmed_blocks_are_not_read_yet() -> None:
+    f = federation(members=2, quorum=2)
+    follower = Follower(f.chain, f.deployment, confirmations=3)
+    follower.update()
+    assert follower.history == []  # the two blocks of the deployment are the newest
+    events = f.follower().history
+    for n in range(4):
+        f.chain.transfer(f.operator, bytes(19) + b"\xff", n)
+        follower.update()
+    assert follower.history == events
+
+
+class _Interrupted:
+    """A chain whose endpoint fails to answer every other time."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._asked = 0
+
+    def history(self, contracts: list[bytes], first: int, last: int) -> list[Recorded]:
+        self._asked += 1
+        if self._asked % 2:
+            raise ChainError("no answer")
+        return self._chain.history(contracts, first, last)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._chain, name)
+
+
+def test_a_chain_that_does_not_answer_costs_nothing(f: Federation) -> None:
+    follower = Follower(_Interrupted(f.chain), f.deployment)  # type: ignore[arg-type]
+    for _ in range(3):
+        with pytest.raises(ChainError, match="no answer"):
+            follower.update()
+        follower.update()
+    assert follower.history == f.follower().history
+
+
+class _Withholding(_Interrupted):
+    """A chain whose endpoint keeps one event back."""
+
+    def history(self, contracts: list[bytes], first: int, last: int) -> list[Recorded]:
+        told = self._chain.history(contracts, first, last)
+        return [*told[:-3], *told[-2:]]
+
+
+def test_an_endpoint_that_keeps_an_event_back_is_found_out(f: Federation) -> None:
+    with pytest.raises(VerificationError):
+        Follower(_Withholding(f.chain), f.deployment).update()  # type: ignore[arg-type]
+
+
+def test_a_ledger_of_another_consortium_is_found_out() -> None:
+    f = federation(members=2, quorum=2)
+    other = federation(f.chain, members=3, quorum=2)
+    f.start()
+    mixed = Deployment(other.deployment.consortium, f.deployment.round_ledger)
+    with pytest.raises(VerificationError, match=r"check 35 \(run terms\)"):
+        Follower(f.chain, mixed).update()
