@@ -1,0 +1,137 @@
+"""The aggregator: opens rounds, waits, verifies, averages and proposes.
+
+It has no power over a round's outcome: members recompute what it proposes, and after a grace period any of
+them acts in its place. What members did or did not do ends as a verdict, never as an exception here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aggregator.rounds import revealed_payload
+from aggregator.workspace import Workspace
+from ledger.documents import Outcome
+from ledger.errors import ContractError, UnavailableError, UsageError, VerificationError
+from ledger.records import Phase, Status
+from ledger.replay import MAX_PROPOSALS
+
+if TYPE_CHECKING:
+    from contracts.chain import Signer
+    from contracts.follower import Follower
+    from ledger.documents import Result
+    from ledger.replay import RoundState
+    from storage import LocalFirst
+
+__all__ = ["AggregatorService", "abort", "propose", "publish_result", "require_run"]
+
+
+class AggregatorService:
+    """Drives one run, one ``step`` at a time.
+
+    A step reads the chain and does what is due, if anything; it never waits. It keeps nothing that chain and
+    store do not hold, so a restarted aggregator carries on from them.
+
+    Args:
+        follower: its view of the chain.
+        signer: its key.
+        store: its payloads.
+        run: the run.
+        threads: worker threads for aggregation.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+
+    def __init__(
+        self, follower: Follower, signer: Signer, store: LocalFirst, run: int, *, threads: int = 1
+    ) -> None:
+        require_run(follower, run)
+        self._follower = follower
+        self._signer = signer
+        self._store = store
+        self._workspace = Workspace(store, store.local.root, keep=store.keep, threads=threads)
+        self._run = run
+        self._account = bytes.fromhex(signer.address.removeprefix("0x"))
+
+    def step(self) -> str | None:
+        """Do what is due and return it in one word (``open``, ``propose``, ``abort``), or None.
+
+        Raises:
+            ChainError, UnavailableError: nothing was lost; a later step tries again.
+        """
+        current = self._follower.update().runs[self._run].current
+        if current is None or current.status is not Status.OPEN:
+            return self._open()
+        phase = current.phase(self._follower.chain.next_time())
+        if phase is Phase.PROPOSE:
+            return self._propose(current)
+        if phase is Phase.ABORTABLE:
+            return abort(self._follower, self._signer, self._run, current.opened.round)
+        return None
+
+    def _open(self) -> str | None:
+        if not self._workspace.may_open(self._follower.replay, self._run):
+            return None
+        self._follower.ledger.open(self._signer, self._run)
+        return "open"
+
+    def _propose(self, state: RoundState) -> str | None:
+        """Propose once, and again where a payload can be had that could not when it last proposed."""
+        mine = [result for proposer, result in state.proposals if proposer == self._account]
+        if len(mine) >= MAX_PROPOSALS or (mine and not self._has_more(state, mine[-1])):
+            return None
+        result = self._workspace.recompute(self._follower.replay, self._run, state.opened.round)
+        return propose(self._follower, self._signer, self._store, result)
+
+    def _has_more(self, state: RoundState, proposed: bytes) -> bool:
+        """Whether a payload that a proposal calls withheld can be had now, or the proposal itself is lost."""
+        try:
+            verdicts = self._workspace.result(proposed).verdicts
+        except (VerificationError, UnavailableError):
+            return True
+        withheld = {v.member for v in verdicts if v.outcome is Outcome.WITHHELD} & state.reveals.keys()
+        payloads = [revealed_payload(state.reveals[member]) for member in sorted(withheld)]
+        return any(self._workspace.available(payload) is not None for payload in payloads)
+
+
+def require_run(follower: Follower, run: int) -> None:
+    """Refuse a run that was never started."""
+    started = len(follower.update().runs)
+    if not 1 <= run <= started:
+        expected = f"1 to {started}" if started else "one that was started; there is none yet"
+        raise UsageError("number of the run", expected=expected, got=run)
+
+
+def propose(follower: Follower, signer: Signer, store: LocalFirst, result: Result) -> str | None:
+    """Publish a result with its model, and propose it unless it is proposed already.
+
+    It is published in any case: whoever proposed it may have kept the document to himself.
+    """
+    publish_result(store, result)
+    state = follower.replay.runs[result.run].rounds[result.round]
+    if result.digest in {digest for _, digest in state.proposals}:
+        return None
+    try:
+        follower.ledger.propose(signer, result.run, result.round, result.digest)
+    except ContractError as error:
+        if error.name == "WrongPhase":  # certified or over in the meantime
+            return None
+        raise
+    return "propose"
+
+
+def abort(follower: Follower, signer: Signer, run: int, round_: int) -> str | None:
+    """End a round after its deadline, unless somebody else did."""
+    try:
+        follower.ledger.abort(signer, run, round_)
+    except ContractError as error:
+        if error.name == "WrongPhase":
+            return None
+        raise
+    return "abort"
+
+
+def publish_result(store: LocalFirst, result: Result) -> None:
+    """Give a result document and its model to the shared store, the model first."""
+    store.publish(result.model)
+    store.publish_document(result.encode())
