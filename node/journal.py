@@ -1,0 +1,114 @@
+"""What a node must not forget: for each round its salt, what it commits to, and what it reported.
+
+A row is durable before the transaction that rests on it is sent, so a crash at any moment leaves either no
+commitment on chain or a salt that opens it. SQLite in WAL mode with full synchronisation.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ledger.errors import UnavailableError
+from ledger.records import Contribution
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Entry", "Journal"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS contribution (
+    ledger TEXT NOT NULL, run INTEGER NOT NULL, round INTEGER NOT NULL,
+    salt BLOB NOT NULL, payload BLOB NOT NULL, update_digest BLOB NOT NULL,
+    byte_length INTEGER NOT NULL, num_examples INTEGER NOT NULL,
+    PRIMARY KEY (ledger, run, round)
+) STRICT;
+CREATE TABLE IF NOT EXISTS report (
+    ledger TEXT NOT NULL, run INTEGER NOT NULL, round INTEGER NOT NULL, model BLOB NOT NULL,
+    document BLOB NOT NULL,
+    PRIMARY KEY (ledger, run, round, model)
+) STRICT;
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A contribution with the salt that opens its commitment."""
+
+    contribution: Contribution
+    salt: bytes
+
+
+class Journal:
+    """A node's journal in a file.
+
+    Args:
+        path: the database file, made if it is not there.
+        ledger: which ledger the rows are about, as CAIP-10 text.
+    """
+
+    def __init__(self, path: Path, ledger: str) -> None:
+        self._ledger = ledger
+        try:
+            with ExitStack() as stack:
+                self._database = stack.enter_context(closing(sqlite3.connect(path, isolation_level=None)))
+                self._database.execute("PRAGMA journal_mode=WAL")
+                self._database.execute("PRAGMA synchronous=FULL")
+                self._database.executescript(_SCHEMA)
+                stack.pop_all()  # from here on it stays open
+        except sqlite3.Error as error:
+            raise UnavailableError(f"cannot use the journal {path.name}", got=error) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def contribution(self, run: int, round_: int) -> Entry | None:
+        """Return what this node decided to commit to in a round, or None."""
+        query = (
+            "SELECT payload, update_digest, byte_length, num_examples, salt FROM contribution"
+            " WHERE ledger = ? AND run = ? AND round = ?"
+        )
+        row = self._one(query, (self._ledger, run, round_))
+        return None if row is None else Entry(Contribution(*row[:4]), row[4])
+
+    def intend(self, run: int, round_: int, entry: Entry) -> Entry:
+        """Record what is going to be committed, durably, and return what counts: an earlier row, if any."""
+        c = entry.contribution
+        values = (entry.salt, c.payload, c.update, c.byte_length, c.num_examples)
+        statement = "INSERT OR IGNORE INTO contribution VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        self._write(statement, (self._ledger, run, round_, *values))
+        kept = self.contribution(run, round_)
+        if kept is None:
+            raise UnavailableError(f"the journal lost the row of round {round_}")
+        return kept
+
+    def report(self, run: int, round_: int, model: bytes, document: bytes) -> bytes:
+        """Record a report's bytes and return those that count: a round's model is reported on once."""
+        statement = "INSERT OR IGNORE INTO report VALUES (?, ?, ?, ?, ?)"
+        self._write(statement, (self._ledger, run, round_, model, document))
+        kept = self.reported(run, round_, model)
+        return document if kept is None else kept
+
+    def reported(self, run: int, round_: int, model: bytes) -> bytes | None:
+        """Return the report made on a model in a round, or None."""
+        query = "SELECT document FROM report WHERE ledger = ? AND run = ? AND round = ? AND model = ?"
+        row = self._one(query, (self._ledger, run, round_, model))
+        return None if row is None else row[0]
+
+    def _one(self, query: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
+        try:
+            with closing(self._database.execute(query, values)) as cursor:
+                row: tuple[Any, ...] | None = cursor.fetchone()
+                return row
+        except sqlite3.Error as error:
+            raise UnavailableError("cannot read the journal", got=error) from error
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+        try:
+            self._database.execute(statement, values)
+        except sqlite3.Error as error:
+            raise UnavailableError("cannot write the journal", got=error) from error

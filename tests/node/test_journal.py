@@ -1,0 +1,198 @@
+"""What a node must not forget."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.errors import UnavailableError
+from ledger.records import Contribution
+from node.journal import Entry, Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LEDGER = "eip155:1:0x" + "11" * 20
+
+
+def _entry(number: int) -> Entry:
+    return Entry(Contribution(bytes([number]) * 32, b"u" * 32, 4096 + number, 24), bytes([255 - number]) * 32)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    with closing(Journal(path, LEDGER)) as opened:
+        yield opened
+
+
+def _reopened(path: Path, run: int, round_: int, ledger: str = LEDGER) -> Entry | None:
+    with closing(Journal(path, ledger)) as journal:
+        return journal.contribution(run, round_)
+
+
+def test_a_row_is_there_after_the_file_was_closed_and_opened_again(journal: Journal, path: Path) -> None:
+    kept = journal.intend(1, 1, _entry(1))
+    journal.close()
+    assert _reopened(path, 1, 1) == kept == _entry(1)
+
+
+def test_a_row_is_in_the_files_as_they_are_when_intend_returns(
+    journal: Journal, path: Path, tmp_path: Path
+) -> None:
+    """What a power cut leaves is a copy of the files at that moment, with nobody having closed them."""
+    journal.intend(1, 1, _entry(1))
+    journal.report(1, 1, b"m" * 32, b"report")
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in path.parent.glob(f"{path.name}*"):
+        shutil.copy(file, copy)
+    assert _reopened(copy / path.name, 1, 1) == _entry(1)
+    with closing(Journal(copy / path.name, LEDGER)) as left:
+        assert left.reported(1, 1, b"m" * 32) == b"report"
+
+
+def test_each_write_is_synchronised_to_disk(journal: Journal) -> None:
+    """In WAL mode only FULL makes a transaction durable as it returns (SQLite, "PRAGMA synchronous")."""
+    modes = [journal._one(f"PRAGMA {name}", ()) for name in ("journal_mode", "synchronous")]
+    assert modes == [("wal",), (2,)]
+
+
+def test_the_second_row_of_a_round_never_replaces_the_first(journal: Journal, path: Path) -> None:
+    """A salt that was replaced could not open the commitment that is on chain."""
+    journal.intend(1, 1, _entry(1))
+    assert journal.intend(1, 1, _entry(2)) == _entry(1)
+    assert _reopened(path, 1, 1) == _entry(1)
+
+
+def test_two_processes_that_intend_at_once_are_told_the_same_row(journal: Journal, path: Path) -> None:
+    with closing(Journal(path, LEDGER)) as other:
+        assert journal.contribution(1, 1) is other.contribution(1, 1) is None
+        first, second = journal.intend(1, 1, _entry(1)), other.intend(1, 1, _entry(2))
+    assert first == second == _entry(1)
+
+
+def test_the_second_report_on_a_model_never_replaces_the_first(journal: Journal) -> None:
+    """Its digest may be on chain already."""
+    assert journal.report(1, 1, b"m" * 32, b"first") == b"first"
+    assert journal.report(1, 1, b"m" * 32, b"second") == b"first"
+    assert journal.reported(1, 1, b"m" * 32) == b"first"
+
+
+def test_what_was_never_written_is_none(journal: Journal) -> None:
+    journal.intend(1, 1, _entry(1))
+    assert journal.contribution(1, 2) is None
+    assert journal.contribution(2, 1) is None
+    assert journal.reported(1, 1, b"m" * 32) is None
+
+
+def test_rows_of_other_ledgers_runs_rounds_and_models_do_not_meet(journal: Journal, path: Path) -> None:
+    journal.intend(1, 1, _entry(1))
+    journal.intend(1, 2, _entry(2))
+    journal.intend(2, 1, _entry(3))
+    with closing(Journal(path, "eip155:1:0x" + "22" * 20)) as other:
+        other.intend(1, 1, _entry(4))
+    found = [_reopened(path, run, round_) for run, round_ in ((1, 1), (1, 2), (2, 1))]
+    assert found == [_entry(1), _entry(2), _entry(3)]
+    assert _reopened(path, 1, 1, "eip155:1:0x" + "22" * 20) == _entry(4)
+    for round_, model in ((1, b"m" * 32), (2, b"m" * 32), (1, b"n" * 32)):
+        journal.report(1, round_, model, bytes([round_]) + model)
+    assert journal.reported(1, 1, b"n" * 32) == b"\x01" + b"n" * 32
+
+
+@given(
+    salt=st.binary(min_size=32, max_size=32),
+    payload=st.binary(min_size=32, max_size=32),
+    byte_length=st.integers(0, (1 << 53) - 1),
+    num_examples=st.integers(1, (1 << 29) - 1),
+)
+def test_any_entry_comes_back_as_it_was(
+    salt: bytes, payload: bytes, byte_length: int, num_examples: int
+) -> None:
+    entry = Entry(Contribution(payload, payload[::-1], byte_length, num_examples), salt)
+    with closing(_in_memory()) as journal:
+        assert journal.intend(1, 1, entry) == entry == journal.contribution(1, 1)
+
+
+def _in_memory() -> Journal:
+    return Journal(Path(":memory:"), LEDGER)
+
+
+def _is_one_line(error: pytest.ExceptionInfo[UnavailableError]) -> bool:
+    return len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"these are not the tables of a database\n" * 200, id="a text"),
+        pytest.param(b"SQLite format 3\x00" + b"\xff" * 4096, id="a header without a database"),
+    ],
+)
+def test_a_file_that_is_no_database_is_refused(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(UnavailableError, match=r"cannot use the journal journal\.sqlite") as error:
+        Journal(path, LEDGER)
+    assert _is_one_line(error)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("place", ["missing/journal.sqlite", "."])
+def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path, place: str) -> None:
+    with pytest.raises(UnavailableError, match="cannot use the journal") as error:
+        Journal(tmp_path / place, LEDGER)
+    assert _is_one_line(error)
+
+
+def test_another_programs_database_is_refused_when_it_is_asked(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE contribution (patient TEXT)")
+    with closing(Journal(path, LEDGER)) as journal:
+        with pytest.raises(UnavailableError, match="cannot read the journal") as reading:
+            journal.contribution(1, 1)
+        with pytest.raises(UnavailableError, match="cannot write the journal") as writing:
+            journal.intend(1, 1, _entry(1))
+    assert _is_one_line(reading)
+    assert _is_one_line(writing)
+
+
+def test_a_file_damaged_in_the_middle_is_refused_and_no_row_is_made_up(journal: Journal, path: Path) -> None:
+    for round_ in range(1, 60):
+        journal.intend(1, round_, _entry(round_))
+    journal.close()
+    data = bytearray(path.read_bytes())
+    data[4096:] = b"\xff" * (len(data) - 4096)
+    path.write_bytes(data)
+    with pytest.raises(UnavailableError) as error, closing(Journal(path, LEDGER)) as damaged:
+        damaged.contribution(1, 30)
+    assert _is_one_line(error)
+
+
+def test_a_journal_that_another_process_has_locked_is_unavailable(journal: Journal, path: Path) -> None:
+    """SQLite waits five seconds for the other to finish before it gives up."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(
+            UnavailableError, match="cannot write the journal: got database is locked"
+        ) as error:
+            journal.intend(1, 1, _entry(1))
+        other.execute("ROLLBACK")
+    assert _is_one_line(error)
+    assert journal.intend(1, 1, _entry(2)) == _entry(2)
+
+
+def test_a_closed_journal_is_unavailable(journal: Journal) -> None:
+    journal.close()
+    with pytest.raises(UnavailableError):
+        journal.contribution(1, 1)
