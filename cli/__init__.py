@@ -1,0 +1,1 @@
+"""The ``fedledger`` command: one file a verb group, and the one-machine consortium."""

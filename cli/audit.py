@@ -1,0 +1,90 @@
+"""``fedledger audit``: replay everything; exit 0 only if all holds."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from audit.demo import audit_demo
+from cli.output import Output, format_option, number
+
+if TYPE_CHECKING:
+    from audit.findings import AuditReport, RoundAudit
+
+__all__ = ["audit", "show"]
+
+
+class _Head(click.ParamType[bytes]):
+    name = "hash"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
+        text = str(value)
+        if not re.fullmatch(r"(0x)?[0-9a-f]{64}", text):
+            self.fail(f"expected 32 bytes in lower-case hex, got {text!r}", param, ctx)
+        return bytes.fromhex(text.removeprefix("0x"))
+
+
+@click.command()
+@click.option(
+    "--demo",
+    "folder",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder that `fedledger demo` wrote.",
+)
+@click.option(
+    "--expect-head",
+    type=_Head(),
+    help="Hash of the newest block, as you know it from elsewhere. Without it a chain that was cut short"
+    " cannot be told from a whole one, and the report says so.",
+)
+@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker threads.")
+@format_option
+@click.pass_context
+def audit(ctx: click.Context, folder: Path, expect_head: bytes | None, threads: int, format_: str) -> None:
+    """Replay a federation from its chain and payloads, byte for byte, with no network.
+
+    Exit code: 0 all holds, 1 something does not hold, 2 wrong usage, 3 it could not be found out.
+    """
+    output = Output(format_)
+    begun = time.perf_counter()
+    with output.steps("replaying") as progress:
+        report = audit_demo(
+            folder,
+            expect_head=expect_head,
+            threads=threads,
+            progress=lambda done, total: progress(done, total, ""),
+        )
+    show(report, output, time.perf_counter() - begun)
+    output.document(report.document())
+    ctx.exit(0 if report.holds else 1)
+
+
+def show(report: AuditReport, output: Output, seconds: float) -> None:
+    """Print an audit's outcome for people."""
+    columns = ("round", "status", "accepted", "attested", "result", "model")
+    if report.rounds:
+        output.table("Rounds", columns, [_row(r) for r in report.rounds])
+        output.say()
+    for note in report.notes:
+        output.say(f"note: {note}")
+    for finding in report.findings:
+        output.say(f"does not hold: {finding.line()}")
+    verdict = "holds" if report.holds else "DOES NOT HOLD"
+    output.say(f"audit: {verdict}; {report.checks_made} checks in {number(seconds, 1)} s")
+    if report.ledger:
+        output.say(f"ledger: {report.ledger}, {len(report.members)} members (their accounts: --format json)")
+    if report.final_head:
+        output.say(f"final head: 0x{report.final_head.hex()}")
+
+
+def _row(audit: RoundAudit) -> tuple[str, ...]:
+    accepted = sum(v.outcome == "accepted" for v in audit.verdicts)
+    attested = sum(digest == audit.result for digest in audit.attestations.values())
+    status = audit.status.name.lower() + (" (void)" if audit.void else "")
+    digests = [digest.hex()[:12] if digest else "–" for digest in (audit.result, audit.model)]
+    return (str(audit.round), status, f"{accepted}/{len(audit.verdicts)}", str(attested), *digests)
