@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelWriter", "Sweep", "SweepInput"]
 
-_STREAMED_BLOCK = CHUNK_BYTES // 2
-_RESIDENT_BLOCK = CHUNK_BYTES // 8
+_STREAMED_BLOCK = CHUNK_BYTES
+_RESIDENT_BLOCK = CHUNK_BYTES // 4
 _SMALLEST_BLOCK = 4096
 _MEMORY = 48 << 20
 """Bytes that the blocks of all threads may take together; blocks shrink where members or threads are many."""

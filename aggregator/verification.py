@@ -24,7 +24,7 @@ from ledger.checks import Check
 from ledger.cid import CHUNK_BYTES, PayloadHasher, PayloadRef
 from ledger.documents import MAX_WEIGHT
 from ledger.errors import PayloadCorrupt, VerificationError
-from ledger.tensors import encode_header, header_length, parse_layout
+from ledger.tensors import encode_header, header_length, header_limit, parse_layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -215,7 +215,8 @@ def _judge_header(stream: _Stream, claim: Claim) -> Layout:
     if length != claim.ref.length:  # check 4
         raise VerificationError(Check.UPDATE_LENGTH, "length in bytes", expected=claim.ref.length, got=length)
     prefix = stream.take(min(8, length))
-    header = prefix + stream.take(header_length(prefix, length) - 8)  # check 6
+    limit = header_limit(claim.specs, claim.metadata)
+    header = prefix + stream.take(header_length(prefix, length, limit) - 8)  # check 6
     return parse_layout(header, length, claim.specs, claim.metadata)  # checks 7 to 12
 
 

@@ -161,6 +161,8 @@ def _decode_block(chain: Any, data: bytes, position: int, number: int) -> tuple[
         raise ValueError("it is not spelled canonically")
     if block.number != number:
         raise ValueError(f"it says that it is block {block.number}")
+    if block.withdrawals:  # ether from nowhere: no transaction asked for it
+        raise ValueError("it holds withdrawals")
     return block, end
 
 

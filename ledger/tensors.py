@@ -29,19 +29,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DTYPE_BYTES",
-    "MAX_HEADER_BYTES",
     "MODEL_METADATA",
     "Layout",
     "TensorSpec",
     "UpdateBinding",
     "encode_header",
     "header_length",
+    "header_limit",
     "parse_layout",
     "trainable",
 ]
-
-MAX_HEADER_BYTES = 1 << 24
-"""Cap on the header with its length field; about 100,000 tensors."""
 
 DTYPE_BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2, "I32": 4, "U32": 4}
 DTYPE_BYTES |= {"F32": 4, "I64": 8, "U64": 8, "F64": 8}
@@ -51,6 +48,7 @@ MODEL_METADATA = {"format": "fedledger/model/1"}
 
 _PAGE = 4096
 _METADATA_ROOM = 1024
+_HEADER_MARGIN = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,18 +145,28 @@ def _json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 
-def header_length(prefix: bytes, length: int) -> int:
+def header_limit(specs: Sequence[TensorSpec], metadata: Mapping[str, str]) -> int:
+    """Return the length of the longest header, with its length field, that a file of these tensors may have.
+
+    Other writers need not spell a header as ``encode_header`` does, but parsing must cost no more than the
+    plan's own tensors explain: it is twice the header that is written here, and 65,536 bytes.
+    """
+    return 2 * len(encode_header(specs, metadata)) + _HEADER_MARGIN
+
+
+def header_length(prefix: bytes, length: int, limit: int) -> int:
     """Return the length of a file's header with its length field, from its first 8 bytes.
 
     Args:
         prefix: the file's first bytes, at least 8 unless the file is shorter.
         length: length of the file in bytes.
+        limit: as ``header_limit`` gives it.
 
     Raises:
         VerificationError: check 6.
     """
     size = 8 + int.from_bytes(prefix[:8], "little")
-    limit = min(length, MAX_HEADER_BYTES)
+    limit = min(length, limit)
     if len(prefix) < 8 or not 10 <= size <= limit:
         raise VerificationError(
             Check.UPDATE_HEADER_SIZE, "header length", expected=f"10 to {limit}", got=size
@@ -180,7 +188,7 @@ def parse_layout(
     Raises:
         VerificationError: the first check that fails.
     """
-    size = header_length(header, length)
+    size = header_length(header, length, header_limit(specs, metadata))
     tensors = _parse_json(header[8:size])
     found = _texts(tensors.pop("__metadata__", None))
     entries = {name: _entry(name, value) for name, value in tensors.items()}

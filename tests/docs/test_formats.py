@@ -19,7 +19,7 @@ from ledger.commitments import RoundKind, attestation_value, commitment, extend
 from ledger.documents import MAX_WEIGHT, Outcome, Plan, Report, Result, Verdict
 from ledger.errors import VerificationError
 from ledger.replay import MAX_PROPOSALS, Replay
-from ledger.tensors import DTYPE_BYTES, MAX_HEADER_BYTES, MODEL_METADATA, UpdateBinding, encode_header
+from ledger.tensors import DTYPE_BYTES, MODEL_METADATA, UpdateBinding, encode_header, header_limit
 from node.tabular import Architecture, Column, Holdout, TabularSchema
 from node.training import TrainingSettings
 from tests.docs import worked_example as example
@@ -121,7 +121,8 @@ def test_numbers_of_the_page_are_those_of_the_code() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert MAX_WEIGHT == 2**29 - 1
     assert "2²⁹ − 1" in text
-    assert f"{MAX_HEADER_BYTES:,}" in section(PAGE, "What a reader demands")
+    margin = header_limit((), MODEL_METADATA) - 2 * len(encode_header((), MODEL_METADATA))
+    assert f"{margin:,} + 2 ×" in section(PAGE, "What a reader demands")
     assert f"More than {MAX_PROPOSALS} of either is refused" in text
     for kind in RoundKind:
         assert f"| {kind.value} | {kind.name.lower()} |" in section(PAGE, "9. Hashes on chain")
