@@ -14,6 +14,7 @@ from node.tabular import read_csv
 from node.tabular.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 __all__ = ["Hospital", "breast_cancer", "by_site", "read_table", "split_unevenly"]
@@ -42,15 +43,18 @@ def breast_cancer() -> tuple[pd.DataFrame, str]:
     return frame, "diagnosis"
 
 
-def read_table(path: Path, label: str) -> pd.DataFrame:
-    """Read a CSV file that has the label column.
+def read_table(path: Path, label: str, exclude: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a CSV file that has the label column, without some of the other columns.
 
     Raises:
         DataError: there is no such file or column, or the file is not a table.
+        UsageError: the label is to be left out.
     """
+    if label in exclude:
+        raise UsageError("a column cannot be both label and left out", got=label)
     frame = read_csv(path)
-    Table(frame).require([label])
-    return frame
+    Table(frame).require([label, *exclude])
+    return frame.drop(columns=list(exclude))
 
 
 def by_site(frame: pd.DataFrame, column: str) -> list[Hospital]:

@@ -193,6 +193,12 @@ def _parameters(_ctx: click.Context, _param: click.Parameter, values: tuple[str,
 @click.option("--data", type=click.Path(path_type=Path), help="CSV file; by default a breast cancer table.")
 @click.option("--label", help="Column to be predicted.")
 @click.option("--site-column", help="Column that names each row's hospital.")
+@click.option(
+    "--exclude",
+    metavar="COLUMN",
+    multiple=True,
+    help="Column that the model does not read; may be given again.",
+)
 @click.option("--hospitals", type=int, help="How many to split the rows among, unevenly.  [default: 4]")
 @click.option(
     "--rounds", type=click.IntRange(1, 10_000), default=5, show_default=True, help="Certified rounds."

@@ -35,6 +35,7 @@ class DemoSettings:
         data: CSV file; None for scikit-learn's breast cancer table.
         label: its label column.
         site_column: its hospital column; None to split its rows unevenly.
+        exclude: columns that the model does not read.
         hospitals: how many, where there is no hospital column.
         rounds: certified rounds.
         strategy: name of the aggregation rule.
@@ -49,6 +50,7 @@ class DemoSettings:
     data: Path | None = None
     label: str | None = None
     site_column: str | None = None
+    exclude: tuple[str, ...] = ()
     hospitals: int = 4
     rounds: int = 5
     strategy: str = "fedavg"
@@ -121,13 +123,13 @@ def _load(task: TabularClassification, hospital: Hospital) -> TabularData:
 
 def _hospitals(settings: DemoSettings) -> tuple[list[Hospital], str]:
     if settings.data is None:
-        if settings.label is not None or settings.site_column is not None:
-            raise UsageError("--label and --site-column need --data")
+        if settings.label is not None or settings.site_column is not None or settings.exclude:
+            raise UsageError("--label, --site-column and --exclude need --data")
         frame, label = breast_cancer()
     elif settings.label is None:
         raise UsageError("--data needs --label, the column to be predicted")
     else:
-        frame, label = read_table(settings.data, settings.label), settings.label
+        frame, label = read_table(settings.data, settings.label, settings.exclude), settings.label
     if settings.site_column is None:
         return split_unevenly(frame, settings.hospitals, settings.seed), label
     if settings.site_column == label:

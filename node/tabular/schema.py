@@ -198,8 +198,8 @@ def describe(
         min_rows: least rows, over all tables, on which a category stands.
 
     Raises:
-        DataError: a column is not in each table, the label has fewer than two classes or more than 256, or no
-            column is left.
+        DataError: a column is not in each table or has no value in any, the label has fewer than two classes
+            or more than 256, or no column is left.
         UsageError: there is no table.
     """
     if not frames:
@@ -238,6 +238,12 @@ def _classes(tables: Sequence[Table], label: str) -> tuple[str, ...]:
 
 def _column(tables: Sequence[Table], name: str, max_categories: int, min_rows: int) -> Column | None:
     numbers, others = (sum(counts) for counts in zip(*(table.counts(name) for table in tables), strict=True))
+    if not numbers + others:  # most likely an export that went wrong; whoever means it says so
+        raise DataError(
+            f"{tables[0].source}: column {name}",
+            expected="a value in some row of some hospital, or the column left out",
+            got="nothing but missing cells",
+        )
     if numbers > others:
         return Column(name)
     rows = Counter(text for table in tables for text in table.texts(name) if text is not None)

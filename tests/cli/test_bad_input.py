@@ -116,7 +116,7 @@ def test_data_needs_a_label_to_predict(refused: Callable[..., str], tmp_path: Pa
 # -- the columns ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("which", ["--label", "--site-column"])
+@pytest.mark.parametrize("which", ["--label", "--site-column", "--exclude"])
 def test_a_column_that_is_not_there_is_named_with_those_that_are(
     refused: Callable[..., str], tmp_path: Path, rows: list[list[str]], which: str
 ) -> None:
@@ -140,6 +140,26 @@ def test_a_label_with_one_class_over_all_hospitals_is_refused(
     path = write(tmp_path / "data.csv", [[*row[:-1], "yes"] for row in rows])
     line = refused("--data", path, "--label", "ill", "--site-column", "site")
     assert f"{path}: label column ill: expected 2 to 256 classes over all hospitals, got 1 (yes)" in line
+
+
+def test_a_column_without_a_single_value_is_refused_unless_it_is_left_out(
+    refused: Callable[..., str], run: Callable[..., Outcome], tmp_path: Path, rows: list[list[str]]
+) -> None:
+    path = write(tmp_path / "data.csv", [[*row, "NaN"] for row in rows], (*COLUMNS, "weight"))
+    table = ("--data", path, "--label", "ill", "--site-column", "site", "--rounds", 1)
+    assert refused(*table) == (
+        f"fedledger: {path}: column weight: expected a value in some row of some hospital, or the column left"
+        " out, got nothing but missing cells"
+    )
+    assert run("demo", *table, "--exclude", "weight", "--out", tmp_path / "without").code == 0
+
+
+def test_the_label_cannot_be_left_out(
+    refused: Callable[..., str], tmp_path: Path, rows: list[list[str]]
+) -> None:
+    path = write(tmp_path / "data.csv", rows)
+    line = refused("--data", path, "--label", "ill", "--exclude", "ill")
+    assert line == "fedledger: a column cannot be both label and left out: got ill"
 
 
 def test_a_table_of_nothing_but_label_and_hospital_is_refused(
@@ -220,9 +240,9 @@ def test_hospitals_are_counted_or_named_but_not_both(refused: Callable[..., str]
     assert line == "fedledger: --hospitals and --site-column exclude each other"
 
 
-@pytest.mark.parametrize("column", ["--label", "--site-column"])
+@pytest.mark.parametrize("column", ["--label", "--site-column", "--exclude"])
 def test_a_column_needs_a_file_of_ones_own(refused: Callable[..., str], column: str) -> None:
-    assert refused(column, "site") == "fedledger: --label and --site-column need --data"
+    assert refused(column, "site") == "fedledger: --label, --site-column and --exclude need --data"
 
 
 # -- the settings -----------------------------------------------------------------------------------------

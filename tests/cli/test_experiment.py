@@ -102,7 +102,9 @@ def large_table(path: Path, megabytes: float, columns: int = 80) -> int:
     return rows
 
 
-def test_a_large_table_with_a_column_of_nothing_trains_in_bounded_memory(tmp_path: Path) -> None:
+def test_a_large_table_with_a_column_of_nothing_is_refused_and_without_it_trains_in_bounded_memory(
+    tmp_path: Path,
+) -> None:
     """5 MB by default; ``FEDLEDGER_LARGE_CSV_MB=200`` tries what the project promises, and
     ``--log-cli-level=INFO`` shows what it took.
     """
@@ -111,6 +113,12 @@ def test_a_large_table_with_a_column_of_nothing_trains_in_bounded_memory(tmp_pat
     out = tmp_path / "out"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [FEDLEDGER, "demo", "--data", path, "--label", "ill", "--site-column", "site", "--rounds", "1"]
+    refused = subprocess.run([*command, "--out", out], capture_output=True, check=False, encoding="utf-8")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"fedledger: {path}: column empty: expected a value")
+    assert refused.stderr.count("\n") == 1
+    assert not out.exists()
+    command += ["--exclude", "empty"]
     done = subprocess.run(
         [*command, "--out", out], capture_output=True, check=False, encoding="utf-8", timeout=1800
     )
