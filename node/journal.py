@@ -1,17 +1,23 @@
 """What a node must not forget: for each round its salt, what it commits to, and what it reported.
 
 A row is durable before the transaction that rests on it is sent, so a crash at any moment leaves either no
-commitment on chain or a salt that opens it. SQLite in WAL mode with full synchronisation.
+commitment on chain or a salt that opens it. SQLite in WAL mode with full synchronisation. Beside them stands
+which plans the node's operator accepted.
+
+A journal belongs to one node: two with one key and one journal would send each step twice. So its owner holds
+a lock on a file beside it, which the system takes back when the process ends, however it ends.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ledger.errors import UnavailableError
+from ledger.errors import UnavailableError, UsageError
 from ledger.records import Contribution
 
 if TYPE_CHECKING:
@@ -31,6 +37,10 @@ CREATE TABLE IF NOT EXISTS report (
     document BLOB NOT NULL,
     PRIMARY KEY (ledger, run, round, model)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS accepted_plan (
+    ledger TEXT NOT NULL, plan BLOB NOT NULL,
+    PRIMARY KEY (ledger, plan)
+) STRICT;
 """
 
 
@@ -48,23 +58,42 @@ class Journal:
     Args:
         path: the database file, made if it is not there.
         ledger: which ledger the rows are about, as CAIP-10 text.
+        owner: whether this is the node itself, of which there may be one at a time. A command that looks at
+            the journal or accepts a plan while the node runs is not; it takes no lock.
+
+    Raises:
+        UsageError: another process owns it.
+        UnavailableError: the file cannot be used.
     """
 
-    def __init__(self, path: Path, ledger: str) -> None:
+    def __init__(self, path: Path, ledger: str, *, owner: bool = True) -> None:
         self._ledger = ledger
         try:
             with ExitStack() as stack:
+                if owner:
+                    _lock(path, stack)
                 self._database = stack.enter_context(closing(sqlite3.connect(path, isolation_level=None)))
                 self._database.execute("PRAGMA journal_mode=WAL")
                 self._database.execute("PRAGMA synchronous=FULL")
                 self._database.executescript(_SCHEMA)
-                stack.pop_all()  # from here on it stays open
-        except sqlite3.Error as error:
+                self._closing = stack.pop_all()  # from here on it stays open
+        except (sqlite3.Error, OSError) as error:
             raise UnavailableError(f"cannot use the journal {path.name}", got=error) from error
 
     def close(self) -> None:
-        """Close the file."""
-        self._database.close()
+        """Close the file, then give the lock back."""
+        self._closing.close()
+
+    def accept(self, plan: bytes) -> None:
+        """Record, durably, that the node's operator accepted a plan, by its document's digest."""
+        if len(plan) != 32:
+            raise UsageError("digest of a plan", expected="32 bytes", got=plan)
+        self._write("INSERT OR IGNORE INTO accepted_plan VALUES (?, ?)", (self._ledger, plan))
+
+    def accepted(self) -> frozenset[bytes]:
+        """Return the digests of the plans that the operator accepted."""
+        rows = self._all("SELECT plan FROM accepted_plan WHERE ledger = ?", (self._ledger,))
+        return frozenset(plan for (plan,) in rows)
 
     def contribution(self, run: int, round_: int) -> Entry | None:
         """Return what this node decided to commit to in a round, or None."""
@@ -100,10 +129,13 @@ class Journal:
         return None if row is None else row[0]
 
     def _one(self, query: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
+        rows = self._all(query, values)
+        return rows[0] if rows else None
+
+    def _all(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         try:
             with closing(self._database.execute(query, values)) as cursor:
-                row: tuple[Any, ...] | None = cursor.fetchone()
-                return row
+                return cursor.fetchall()
         except sqlite3.Error as error:
             raise UnavailableError("cannot read the journal", got=error) from error
 
@@ -112,3 +144,20 @@ class Journal:
             self._database.execute(statement, values)
         except sqlite3.Error as error:
             raise UnavailableError("cannot write the journal", got=error) from error
+
+
+def _lock(path: Path, stack: ExitStack) -> None:
+    """Take the lock beside the journal, for as long as the stack lasts.
+
+    The file stays when the lock is given back: were it removed, a third process could lock a new one of that
+    name while a second still holds the old.
+    """
+    handle = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    stack.callback(os.close, handle)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UsageError(
+            f"the journal in {path.parent.name} is in use by another process: stop that node first,"
+            " or give this one a folder and a key of its own"
+        ) from error

@@ -63,7 +63,7 @@ class NodeService:
         journal: what it must not forget.
         run: the run.
         data: the member's own data, as a CSV file or a table.
-        accepted_plans: digests of the plans that the member's own operator accepted.
+        accepted_plans: digests of plans that the member's own operator accepted, beside those in the journal.
         seed: from which all randomness of training follows.
         stagger: seconds between the members that would act in the aggregator's place.
         threads: worker threads for recomputing the aggregate; training uses one.
@@ -82,7 +82,7 @@ class NodeService:
         run: int,
         *,
         data: Path | pd.DataFrame,
-        accepted_plans: frozenset[bytes],
+        accepted_plans: frozenset[bytes] = frozenset(),
         seed: int,
         stagger: int = 5,
         threads: int = 1,
@@ -361,7 +361,7 @@ class NodeService:
 
     def _require_accepted(self) -> None:
         digest = self._follower.replay.runs[self._run].terms.plan
-        if digest not in self._accepted:
+        if digest not in self._accepted | self._journal.accepted():
             raise UsageError(f"the plan of run {self._run} was not accepted on this node", got=digest)
 
     def _prepare(self) -> tuple[Plan, Task, Dataset]:

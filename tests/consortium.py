@@ -174,9 +174,9 @@ class Sandbox:
         return self.root / "state" / f"member-{member}"
 
     def journal(self, member: int, home: Path | None = None) -> Journal:
-        """Open a member's journal once more."""
+        """Open a member's journal once more, beside the node that owns it."""
         path = (home or self.home(member)) / "journal.sqlite"
-        journal = Journal(path, str(self.local.ledger_id))
+        journal = Journal(path, str(self.local.ledger_id), owner=False)
         self._closing.callback(journal.close)
         return journal
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sqlite3
-from contextlib import closing
+import subprocess
+import sys
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.errors import UnavailableError
+from ledger.errors import UnavailableError, UsageError
 from ledger.records import Contribution
 from node.journal import Entry, Journal
 
@@ -38,7 +41,7 @@ def journal(path: Path) -> Iterator[Journal]:
 
 
 def _reopened(path: Path, run: int, round_: int, ledger: str = LEDGER) -> Entry | None:
-    with closing(Journal(path, ledger)) as journal:
+    with closing(Journal(path, ledger, owner=False)) as journal:
         return journal.contribution(run, round_)
 
 
@@ -76,8 +79,8 @@ def test_the_second_row_of_a_round_never_replaces_the_first(journal: Journal, pa
     assert _reopened(path, 1, 1) == _entry(1)
 
 
-def test_two_processes_that_intend_at_once_are_told_the_same_row(journal: Journal, path: Path) -> None:
-    with closing(Journal(path, LEDGER)) as other:
+def test_two_that_intend_at_once_are_told_the_same_row(journal: Journal, path: Path) -> None:
+    with closing(Journal(path, LEDGER, owner=False)) as other:
         assert journal.contribution(1, 1) is other.contribution(1, 1) is None
         first, second = journal.intend(1, 1, _entry(1)), other.intend(1, 1, _entry(2))
     assert first == second == _entry(1)
@@ -101,7 +104,7 @@ def test_rows_of_other_ledgers_runs_rounds_and_models_do_not_meet(journal: Journ
     journal.intend(1, 1, _entry(1))
     journal.intend(1, 2, _entry(2))
     journal.intend(2, 1, _entry(3))
-    with closing(Journal(path, "eip155:1:0x" + "22" * 20)) as other:
+    with closing(Journal(path, "eip155:1:0x" + "22" * 20, owner=False)) as other:
         other.intend(1, 1, _entry(4))
     found = [_reopened(path, run, round_) for run, round_ in ((1, 1), (1, 2), (2, 1))]
     assert found == [_entry(1), _entry(2), _entry(3)]
@@ -126,10 +129,10 @@ def test_any_entry_comes_back_as_it_was(
 
 
 def _in_memory() -> Journal:
-    return Journal(Path(":memory:"), LEDGER)
+    return Journal(Path(":memory:"), LEDGER, owner=False)
 
 
-def _is_one_line(error: pytest.ExceptionInfo[UnavailableError]) -> bool:
+def _is_one_line(error: pytest.ExceptionInfo[Any]) -> bool:
     return len(str(error.value).splitlines()) == 1
 
 
@@ -196,3 +199,100 @@ def test_a_closed_journal_is_unavailable(journal: Journal) -> None:
     journal.close()
     with pytest.raises(UnavailableError):
         journal.contribution(1, 1)
+
+
+# -- whose it is ------------------------------------------------------------------------------------------
+
+HOLDER = """
+import sys
+from pathlib import Path
+from node.journal import Journal
+journal = Journal(Path(sys.argv[1]), sys.argv[2])
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def _another_process(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that owns the journal, until it is killed or this ends."""
+    command = [sys.executable, "-c", HOLDER, str(path), LEDGER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_second_process_with_the_same_journal_is_refused_in_one_line(path: Path) -> None:
+    with _another_process(path), pytest.raises(UsageError, match="in use by another process") as error:
+        Journal(path, LEDGER)
+    assert _is_one_line(error)
+    assert path.parent.name in str(error.value)
+
+
+def test_the_journal_of_a_killed_process_is_free_at_once(path: Path) -> None:
+    with _another_process(path) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        with closing(Journal(path, LEDGER)) as journal:
+            assert journal.intend(1, 1, _entry(1)) == _entry(1)
+
+
+def test_a_closed_journal_can_be_opened_again_and_by_one_only(journal: Journal, path: Path) -> None:
+    with pytest.raises(UsageError, match="in use"):
+        Journal(path, LEDGER)
+    journal.close()
+    with closing(Journal(path, LEDGER)), pytest.raises(UsageError, match="in use"):
+        Journal(path, LEDGER)
+
+
+def test_a_journal_that_is_refused_keeps_no_lock(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    path.write_bytes(b"these are not the tables of a database\n" * 200)
+    with pytest.raises(UnavailableError):
+        Journal(path, LEDGER)
+    path.unlink()
+    Journal(path, LEDGER).close()
+
+
+def test_a_link_in_the_locks_place_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "journal.sqlite.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UnavailableError, match="cannot use the journal"):
+        Journal(tmp_path / "journal.sqlite", LEDGER)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+# -- accepted plans ---------------------------------------------------------------------------------------
+
+
+def test_an_accepted_plan_stays_accepted(journal: Journal, path: Path) -> None:
+    assert journal.accepted() == frozenset()
+    for plan in (b"p" * 32, b"q" * 32, b"p" * 32):
+        journal.accept(plan)
+    journal.close()
+    with closing(Journal(path, LEDGER)) as again:
+        assert again.accepted() == {b"p" * 32, b"q" * 32}
+
+
+def test_a_plan_is_accepted_on_one_ledger_not_on_all(journal: Journal, path: Path) -> None:
+    """The same plan under another consortium sends the updates to other hospitals."""
+    journal.accept(b"p" * 32)
+    with closing(Journal(path, "eip155:1:0x" + "22" * 20, owner=False)) as other:
+        assert other.accepted() == frozenset()
+
+
+def test_a_plan_can_be_accepted_while_the_node_runs(journal: Journal, path: Path) -> None:
+    """The operator's command is not the node: it takes no lock, and the node sees what it wrote."""
+    with closing(Journal(path, LEDGER, owner=False)) as command:
+        command.accept(b"p" * 32)
+    assert journal.accepted() == {b"p" * 32}
+
+
+@pytest.mark.parametrize("plan", [b"", b"p" * 31, b"p" * 33])
+def test_what_is_no_digest_is_no_plan(journal: Journal, plan: bytes) -> None:
+    with pytest.raises(UsageError, match="digest of a plan: expected 32 bytes"):
+        journal.accept(plan)
+    assert journal.accepted() == frozenset()

@@ -431,6 +431,18 @@ def test_a_plan_that_was_not_accepted_here_is_refused_and_nothing_is_sent(sandbo
     assert sandbox.chain.head() == height
 
 
+def test_a_plan_that_the_operator_accepts_while_the_node_runs_is_joined(sandbox: Sandbox) -> None:
+    """Told by the journal, where another process may have written it."""
+    plan = replace(sandbox.plan, title="another plan")
+    run = sandbox.start_run(plan)
+    node = sandbox.node(0, run=run)
+    with pytest.raises(UsageError, match="was not accepted on this node"):
+        node.join()
+    sandbox.journal(0).accept(plan.digest)
+    node.join()
+    assert sandbox.local.view.update().runs[run].joined == 1
+
+
 def test_a_plan_whose_acceptance_was_taken_back_is_served_no_longer(sandbox: Sandbox) -> None:
     """Not even what was committed before is revealed: the payload would leave the hospital."""
     sandbox.play_to(Phase.REVEAL)
