@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 import logging
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import rlp
@@ -66,6 +67,10 @@ class LocalChain(Chain):
     def skip(self, seconds: int) -> None:
         """Turn the clock forward, so that the next block is by so much later than it would have been."""
         self._provider.skip(seconds)
+
+    def mine(self, transactions: Sequence[bytes] = ()) -> None:
+        """Mine one block of signed transactions, in this order; one that is not valid there is left out."""
+        self._provider.mine(transactions)
 
     def gas_used(self, first: int, last: int) -> int:
         """Return the gas that transactions used from block ``first`` to ``last``."""
@@ -128,7 +133,7 @@ def replay(data: bytes, onto: LocalChain | None = None) -> LocalChain:
             if number == 1:
                 _check_genesis(provider.chain, block)
             provider.chain.import_block(block)
-            provider.index(number)
+            provider.index()
         except VerificationError:
             raise
         except Exception as error:  # rlp, py-evm and eth_keys judge hostile bytes; none lists what it raises
@@ -176,17 +181,19 @@ class _Provider(EthereumTesterProvider):
         state = {"balance": _FAUCET_BALANCE, "storage": {}, "code": b"", "nonce": 0}
         account = bytes.fromhex(faucet().address.removeprefix("0x"))
         backend = PyEVMBackend(genesis_parameters=genesis, genesis_state={account: state})
+        self._backend = backend
         self._tester = EthereumTester(backend)
         super().__init__(self._tester)
         self.chain: Any = backend.chain
         self._ahead = 0
         self._clock = clock
-        self._receipts: dict[str, Any] = {}
+        self._indexed = 0
+        self.receipts: dict[str, Any] = {}
         self._logs: list[Any] = []
 
     def make_request(self, method: Any, params: Any) -> Any:
-        if method == "eth_getTransactionReceipt" and params[0] in self._receipts:
-            return self._answer(self._receipts[params[0]])
+        if method == "eth_getTransactionReceipt" and params[0] in self.receipts:
+            return self._answer(self.receipts[params[0]])
         if method == "eth_getLogs":
             return self._answer(self._matching(params[0]))
         if method in {"eth_sendRawTransaction", "eth_call"} or params[:1] in (["pending"], ("pending",)):
@@ -198,7 +205,7 @@ class _Provider(EthereumTesterProvider):
         except (ValidationError, TesterValidationError) as error:  # e.g. the sender cannot pay for the gas
             return self._error(-32000, str(error))
         if method == "eth_sendRawTransaction":
-            self.index(self.chain.get_block().number - 1)
+            self.index()
         return response
 
     def _answer(self, result: Any) -> Any:
@@ -230,18 +237,32 @@ class _Provider(EthereumTesterProvider):
         """Turn the clock forward; a chain that ran ahead of it, a second a block, takes it along."""
         self._ahead = self._next_time() + seconds - int(self._clock())
 
-    def index(self, number: int) -> None:
-        """Take a new block's receipts and logs into the index."""
-        block = self.chain.get_canonical_block_by_number(number)
-        for transaction in block.transactions:
-            key = "0x" + transaction.hash.hex()
-            receipt = self._tester.get_transaction_receipt(key)
-            self._receipts[key] = receipt
-            self._logs.extend(receipt["logs"])
+    def mine(self, transactions: Sequence[bytes]) -> None:
+        """Mine a block; eth-tester's own pool, which takes transactions apart, is left out."""
+        self._set_time()
+        for raw in transactions:
+            with suppress(ValidationError, TesterValidationError):
+                self._backend.send_raw_transaction(raw)
+        self._backend.mine_blocks(1)
+        self.index()
+
+    def index(self) -> None:
+        """Take the receipts and logs of new blocks into the index."""
+        newest = self.chain.get_block().number - 1
+        for number in range(self._indexed + 1, newest + 1):
+            logs: list[Any] = []
+            for transaction in self.chain.get_canonical_block_by_number(number).transactions:
+                key = "0x" + transaction.hash.hex()
+                receipt = self._tester.get_transaction_receipt(key)
+                own = [{**log, "log_index": len(logs) + n} for n, log in enumerate(receipt["logs"])]
+                self.receipts[key] = {**receipt, "logs": own}  # eth-tester counts them anew in each receipt
+                logs += own
+            self._logs += logs
+        self._indexed = newest
 
     def created(self) -> list[bytes]:
         """Return the addresses of created contracts, in order."""
-        addresses = (receipt["contract_address"] for receipt in self._receipts.values())
+        addresses = (receipt["contract_address"] for receipt in self.receipts.values())
         return [bytes.fromhex(address.removeprefix("0x")) for address in addresses if address]
 
     def _matching(self, wanted: dict[str, Any]) -> list[Any]:
