@@ -89,6 +89,11 @@ class Chain:
         with _foreign_errors("read the newest block"):
             return _block(self._w3.eth.get_block("latest"))
 
+    def block(self, number: int) -> Block:
+        """Return the block of a number, as the chain is now."""
+        with _foreign_errors(f"read block {number}"):
+            return _block(self._w3.eth.get_block(number))
+
     def next_time(self) -> int:
         """Return the block time that a transaction sent now would see at the earliest."""
         with _foreign_errors("read the pending block"):

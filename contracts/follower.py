@@ -59,3 +59,29 @@ class Follower:
         self.history.extend(new)
         self._next_block = max(self._next_block, last + 1)
         return self.replay
+
+    def confirmed_time(self) -> int:
+        """Return the block time that decides whether a deadline has passed for good.
+
+        Where blocks are final it is the earliest time of the next one. Where they are not, that is too early:
+        a block from before the deadline may still be replaced by another, with other steps in it. So it is
+        the time of the newest block that ``update`` read. That one stays, and times never fall from block to
+        block: once it lies behind a deadline, so does everything that can still come.
+
+        Raises:
+            ChainError: the chain did not answer.
+        """
+        if not self._confirmations:
+            return self.chain.next_time()
+        return self.chain.block(self._next_block - 1).time if self._next_block else 0
+
+    def unread(self) -> list[Recorded]:
+        """Return the events behind those that were read: on chain, and not yet deep enough to be believed.
+
+        They tell that a step need not be sent again, and nothing else: a reorganisation may take them back.
+
+        Raises:
+            ChainError: the chain did not answer.
+        """
+        contracts = [self.deployment.consortium, self.deployment.round_ledger]
+        return self.chain.history(contracts, self._next_block, self.chain.head().number)

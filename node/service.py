@@ -13,22 +13,34 @@ become durable:
 
 Up to 2 a crash costs nothing but time: training starts again. From 3 on, the point of no return, the row
 exists before anything rests on it, and a reply that never came is found out by reading the chain.
+
+What is read is as deep as the follower demands. So 4 waits until no reorganisation within that depth can open
+the commits again, also where they ended by a deadline.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from aggregator.rounds import revealed_payload
-from aggregator.service import abort, propose, publish_result, require_run
+from aggregator.service import (
+    abort,
+    attempt,
+    propose,
+    publish_result,
+    require_run,
+    settled_phase,
+    unread_steps,
+)
 from aggregator.strategies import strategy
 from aggregator.workspace import Workspace
 from ledger.commitments import commitment, leaf
 from ledger.documents import Outcome, Report, Result
 from ledger.errors import UnavailableError, UsageError, VerificationError
-from ledger.records import Contribution, Phase, Status
+from ledger.records import Attested, AttestedLate, Committed, Contribution, Phase, Revealed, Status
 from ledger.replay import MAX_PROPOSALS
 from ledger.tensors import UpdateBinding
 from node.attestation import ProposalView, choose
@@ -51,6 +63,8 @@ if TYPE_CHECKING:
     from storage import LocalFirst
 
 __all__ = ["NodeService"]
+
+_log = logging.getLogger(__name__)
 
 
 class NodeService:
@@ -104,6 +118,7 @@ class NodeService:
         self._loaded: tuple[Plan, Task, Dataset] | None = None
         self._recomputed: dict[tuple[int, frozenset[int]], Result] = {}
         self._mirrored: set[tuple[int, Phase, bytes]] = set()
+        self._disowned: set[int] = set()
         require_run(follower, run)
         account = bytes.fromhex(signer.address.removeprefix("0x"))
         member = follower.replay.consortium.accounts.get(account)
@@ -119,7 +134,7 @@ class NodeService:
         """
         self._prepare()
         if not self._follower.update().runs[self._run].joined >> self.member & 1:
-            self._ledger.join(self._signer, self._run)
+            attempt(lambda: self._ledger.join(self._signer, self._run), "join")
 
     def step(self) -> str | None:
         """Do what is due and return it in one word, or None where there is nothing to do.
@@ -141,7 +156,7 @@ class NodeService:
 
     def _act(self, state: RoundState) -> str | None:
         self._require_accepted()
-        phase = state.phase(self._chain.next_time())
+        phase = settled_phase(self._follower, state)
         if phase is Phase.COMMIT:
             return self._commit(state)
         if phase is Phase.REVEAL:
@@ -156,18 +171,49 @@ class NodeService:
 
     # -- commit and reveal --------------------------------------------------------------------------------
 
+    def _sent(self, state: RoundState, *kinds: type[Committed | Revealed | Attested | AttestedLate]) -> bool:
+        """Whether a step of this member is on chain, in a block not yet deep enough to be read."""
+        steps = unread_steps(self._follower, state)
+        return any(isinstance(step, kinds) and step.member == self.member for step in steps)
+
     def _commit(self, state: RoundState) -> str | None:
         if self.member in state.commitments:
+            self._opening(state)
             return None
-        entry = self._journal.contribution(self._run, state.opened.round)
+        if self._sent(state, Committed):
+            return None
+        round_ = state.opened.round
+        entry = self._journal.contribution(self._run, round_)
         if entry is None:
             self._observe("train")
             entry = self._train(state)
         self._observe("commit")
-        # The point of no return: from here on the journal's row may be needed to open what is on chain.
         digest = commitment(self._leaf(state, entry), entry.salt)
-        self._ledger.commit(self._signer, self._run, state.opened.round, digest)
-        return "commit"
+        # The point of no return: from here on the journal's row may be needed to open what is on chain.
+        return attempt(lambda: self._ledger.commit(self._signer, self._run, round_, digest), "commit")
+
+    def _opening(self, state: RoundState) -> Entry | None:
+        """Return the journal's row that opens this member's commitment; where it does not, say so once.
+
+        Then this round cannot be revealed from here, now or later. The next one can: nothing rests on this.
+        """
+        round_ = state.opened.round
+        entry = self._journal.contribution(self._run, round_)
+        if (
+            entry is not None
+            and commitment(self._leaf(state, entry), entry.salt) == (state.commitments[self.member])
+        ):
+            return entry
+        if round_ not in self._disowned:
+            self._disowned.add(round_)
+            _log.warning(
+                "the journal does not hold what member %d committed to in round %d; it is older than the"
+                " commitment, or another node has the same key; the next round can be taken part in again",
+                self.member,
+                round_,
+                extra={"run": self._run, "round": round_, "member": self.member},
+            )
+        return None
 
     def _train(self, state: RoundState) -> Entry:
         plan, task, data = self._prepare()
@@ -190,23 +236,21 @@ class NodeService:
         return leaf(ledger, self._run, state.opened.round, self.member, entry.contribution)
 
     def _reveal(self, state: RoundState) -> str | None:
-        if self.member not in state.commitments or self.member in state.reveals:
+        entry = self._to_reveal(state)
+        if entry is None:
             self._mirror(state, Phase.REVEAL)  # after the own reveal: others may serve theirs very slowly
             return None
-        round_ = state.opened.round
         self._observe("reveal")
-        entry = self._journal.contribution(self._run, round_)
-        if (
-            entry is None
-            or commitment(self._leaf(state, entry), entry.salt) != state.commitments[self.member]
-        ):
-            raise UsageError(
-                f"the journal does not hold what member {self.member} committed to in round {round_};"
-                " it is older than the commitment, or another node has the same key"
-            )
         self._store.publish(revealed_payload(entry.contribution))
-        self._ledger.reveal(self._signer, self._run, round_, self.member, entry.contribution, entry.salt)
-        return "reveal"
+        place = (self._run, state.opened.round, self.member)
+        return attempt(
+            lambda: self._ledger.reveal(self._signer, *place, entry.contribution, entry.salt), "reveal"
+        )
+
+    def _to_reveal(self, state: RoundState) -> Entry | None:
+        if self.member not in state.commitments or self.member in state.reveals:
+            return None
+        return None if self._sent(state, Revealed) else self._opening(state)
 
     def _mirror(self, state: RoundState, phase: Phase) -> None:
         """Take a copy of each revealed payload, and give it to the shared store.
@@ -233,6 +277,8 @@ class NodeService:
 
     def _attest(self, state: RoundState) -> str | None:
         self._mirror(state, Phase.PROPOSE)
+        if self._sent(state, Attested, AttestedLate):
+            return None
         if state.proposals:
             self._observe("attest")
         digests = dict.fromkeys(digest for _, digest in state.proposals)
@@ -246,12 +292,12 @@ class NodeService:
             # One who stands by a proposal that lacks what has turned up since has a better one to make.
             content = stands_by is not None and stands_by.recomputes and not stands_by.hides
             return None if content else self._propose_in_place(state)
-        round_, report = state.opened.round, self._report(state, chosen)
+        place, report = (self._run, state.opened.round), self._report(state, chosen)
         if standing is None:
-            self._ledger.attest(self._signer, self._run, round_, chosen, report)
-        else:
-            self._ledger.replace_attestation(self._signer, self._run, round_, standing, chosen, report)
-        return "attest"
+            return attempt(lambda: self._ledger.attest(self._signer, *place, chosen, report), "attest")
+        return attempt(
+            lambda: self._ledger.replace_attestation(self._signer, *place, standing, chosen, report), "attest"
+        )
 
     def _view(self, state: RoundState, digest: bytes) -> ProposalView:
         """See a proposal with this member's own eyes; what cannot be had, or is no result, is none."""
@@ -301,14 +347,15 @@ class NodeService:
     def _attest_late(self, state: RoundState) -> str | None:
         if self.member in state.attestations or self.member in state.late:
             return None
+        if self._sent(state, Attested, AttestedLate):
+            return None
         self._observe("attest")
         self._mirror(state, Phase.CERTIFIED)
         view = self._view(state, state.result)
         if not view.recomputes:
             return None
-        report = self._report(state, state.result)
-        self._ledger.attest(self._signer, self._run, state.opened.round, state.result, report)
-        return "attest late"
+        place, report = (self._run, state.opened.round), self._report(state, state.result)
+        return attempt(lambda: self._ledger.attest(self._signer, *place, state.result, report), "attest late")
 
     def _report(self, state: RoundState, digest: bytes) -> bytes:
         """Evaluate the attested model on the own held-out rows, publish the report, and return its digest."""
@@ -350,8 +397,7 @@ class NodeService:
         rank = (present & ((1 << self.member) - 1)).bit_count()
         if self._chain.next_time() < run.last_end + run.terms.grace + rank * self._stagger:
             return None
-        self._ledger.open(self._signer, self._run)
-        return "open"
+        return attempt(lambda: self._ledger.open(self._signer, self._run), "open")
 
     def _is_my_turn(self, state: RoundState, since: int) -> bool:
         rank = state.eligible.index(self.member)

@@ -189,13 +189,14 @@ class Sandbox:
         accepted: Iterable[bytes] | None = None,
         shared: PayloadStore | None = None,
         chain: Chain | None = None,
+        follower: Follower | None = None,
         data: Path | pd.DataFrame | None = None,
         home: Path | None = None,
     ) -> NodeService:
         """Build a member's node anew from chain, directories and journal."""
         store = LocalFirst(DirectoryStore((home or self.home(member)) / "payloads"), shared or self.shared)
         return NodeService(
-            Follower(chain or self.chain, self.local.deployment),
+            follower or Follower(chain or self.chain, self.local.deployment),
             signer or self.local.accounts[member],
             store,
             self.journal(member, home),

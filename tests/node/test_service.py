@@ -16,7 +16,8 @@ import torch
 
 from cli.consortium import LocalConsortium
 from cli.data import Hospital, breast_cancer, split_unevenly
-from contracts.local import GENESIS_TIME
+from contracts.follower import Follower
+from contracts.local import GENESIS_TIME, faucet
 from ledger.cid import PayloadRef
 from ledger.commitments import ZERO
 from ledger.documents import Limits, MetricsPolicy, Outcome, Plan
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ledger.documents import Result
+    from node.service import NodeService
 
 LAST = 3
 
@@ -643,10 +645,16 @@ def test_a_payload_that_cannot_be_read_back_is_not_revealed_yet(sandbox: Sandbox
     assert node.step() == "reveal"
 
 
-def test_a_journal_older_than_the_commitment_refuses_to_reveal_and_the_round_goes_on(
-    sandbox: Sandbox,
+DISOWNED = (
+    "the journal does not hold what member 0 committed to in round 1; it is older than the commitment,"
+    " or another node has the same key; the next round can be taken part in again"
+)
+
+
+def test_a_journal_older_than_the_commitment_reveals_nothing_says_so_once_and_goes_on(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A restored backup has not got the salt. Its node says so, and attests like any other."""
+    """A restored backup has not got the salt. Its node attests like any other, and is back in the next."""
     sandbox.play_to(Phase.COMMIT)
     backup = sandbox.root / "backup"
     sandbox.local._closing.close()
@@ -656,31 +664,57 @@ def test_a_journal_older_than_the_commitment_refuses_to_reveal_and_the_round_goe
     sandbox._closing.close()
     shutil.rmtree(sandbox.home(0))
     shutil.copytree(backup, sandbox.home(0))
-    restored = Enduring(sandbox.node(0).step)
-    sandbox.nodes[:] = [restored, *(sandbox.node(member) for member in range(1, 4))]
+    sandbox.nodes[:] = [sandbox.node(member) for member in range(4)]
     state = sandbox.play_on()
-    (error,) = restored.errors
-    assert str(error) == (
-        "the journal does not hold what member 0 committed to in round 1;"
-        " it is older than the commitment, or another node has the same key"
-    )
+    (told,) = caplog.records
+    assert (told.levelname, told.getMessage()) == ("WARNING", DISOWNED)
+    assert [told.__dict__[name] for name in ("run", "round", "member")] == [1, 1, 0]
     assert sandbox.outcomes == ["not-revealed"] + ["accepted"] * 3
     assert state.attestations[0] == state.result
+    sandbox.play()
+    assert sandbox.outcomes == ["accepted"] * 4
+    assert len(caplog.records) == 1
 
 
-def test_of_two_nodes_with_one_key_only_the_one_that_committed_reveals(sandbox: Sandbox) -> None:
-    """The other, on a second machine, has a salt of its own, which opens nothing."""
-    sandbox.play_to(Phase.COMMIT)
-    elsewhere = sandbox.root / "elsewhere"
-    twin = sandbox.node(0, home=elsewhere)
-    assert twin.step() == "commit"
-    entry = sandbox.journal(0, home=elsewhere).contribution(1, 1)
-    assert entry is not None
-    sandbox.journal(0).intend(1, 1, replace(entry, salt=bytes(32)))
-    sandbox.settle(*sandbox.nodes, until=Phase.REVEAL)
-    with pytest.raises(UsageError, match="another node has the same key"):
-        sandbox.nodes[0].step()
-    assert twin.step() == "reveal"
+def test_of_two_nodes_with_one_key_only_the_one_that_committed_reveals(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other, on a second machine, has a salt of its own, which opens nothing. It does no harm."""
+    twins = [sandbox.node(0, home=sandbox.root / "elsewhere"), sandbox.nodes[0]]
+    for first, second in (twins, reversed(twins)):
+        sandbox.play_to(Phase.COMMIT)
+        assert first.step() == "commit"
+        second_height = sandbox.chain.head()
+        assert second.step() is None
+        assert sandbox.chain.head() == second_height
+        sandbox.nodes[0] = second
+        sandbox.settle(*sandbox.nodes[1:], until=Phase.REVEAL)
+        assert second.step() is None
+        assert first.step() == "reveal"
+        sandbox.settle(*sandbox.nodes[1:], until=Phase.PROPOSE)
+        sandbox.settle(sandbox.local.aggregator, *twins, *sandbox.nodes[1:], until=Phase.CERTIFIED)
+        assert sandbox.outcomes == ["accepted"] * 4
+    assert [record.getMessage().partition("; it")[0] for record in caplog.records] == [
+        f"the journal does not hold what member 0 committed to in round {round_}" for round_ in (1, 2)
+    ]
+
+
+def test_of_two_nodes_with_one_key_that_commit_at_once_one_is_overtaken(sandbox: Sandbox) -> None:
+    """The second reads the chain before the first one's commitment is on it."""
+    twin = sandbox.node(0, home=sandbox.root / "elsewhere")
+    sandbox.local.aggregator.step()
+
+    class Overtaken:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(sandbox.chain, name)
+
+        def transact(self, *arguments: Any) -> Any:
+            assert twin.step() == "commit"
+            return sandbox.chain.transact(*arguments)
+
+    chain: Any = Overtaken()
+    slow = sandbox.node(0, chain=chain)
+    assert slow.step() is None
     sandbox.nodes[0] = twin
     sandbox.play_on()
     assert sandbox.outcomes == ["accepted"] * 4
@@ -938,3 +972,66 @@ def test_a_table_can_be_a_frame_or_a_file(sandbox: Sandbox, tmp_path: Path) -> N
             for s, e in ((sandbox, from_file), (other, from_frame))
         )
         assert ours.read_bytes()[-12:] == theirs.read_bytes()[-12:]
+
+
+# -- how deep the chain is read ---------------------------------------------------------------------------
+
+DEPTH = 3
+
+
+def _deep(sandbox: Sandbox, member: int) -> NodeService:
+    follower = Follower(sandbox.chain, sandbox.local.deployment, confirmations=DEPTH)
+    return sandbox.node(member, follower=follower)
+
+
+def _mine(sandbox: Sandbox, blocks: int) -> None:
+    for _ in range(blocks):
+        sandbox.chain.transfer(faucet(), bytes(19) + b"\xff", 1)
+
+
+def test_a_payload_is_not_published_before_the_end_of_commits_is_deep_enough(sandbox: Sandbox) -> None:
+    """Of commits that ended by a deadline, until then a reorganisation could replace the last."""
+    sandbox.play_to(Phase.COMMIT)
+    sandbox.settle(*sandbox.nodes[:3], until=Phase.REVEAL)
+    node = _deep(sandbox, 0)
+    sandbox.skip_to(sandbox.round.commit_end)
+    assert sandbox.phase is Phase.REVEAL
+    stored = _names(sandbox.shared.root)
+    _mine(sandbox, DEPTH)
+    assert node.step() is None
+    assert _names(sandbox.shared.root) == stored
+    _mine(sandbox, 1)
+    assert node.step() == "reveal"
+    sandbox.nodes[LAST] = Only(sandbox, sandbox.nodes[LAST])
+    sandbox.play_on()
+    assert sandbox.outcomes == ["accepted"] * 3 + ["absent"]
+
+
+def test_commits_that_ended_because_all_committed_are_waited_for_as_long(sandbox: Sandbox) -> None:
+    sandbox.play_to(Phase.REVEAL)
+    node, stored = _deep(sandbox, 0), _names(sandbox.shared.root)
+    _mine(sandbox, DEPTH - 1)
+    assert node.step() is None
+    assert _names(sandbox.shared.root) == stored
+    _mine(sandbox, 1)
+    assert node.step() == "reveal"
+    sandbox.play_on()
+    assert sandbox.outcomes == ["accepted"] * 4
+
+
+def test_a_step_that_is_not_deep_enough_to_be_read_is_not_sent_again(sandbox: Sandbox) -> None:
+    """Each is on chain once, and what follows from it waits."""
+    node, account = _deep(sandbox, 0), sandbox.local.accounts[0]
+    done: list[str] = []
+    for _ in range(60):
+        height = sandbox.chain.head().number
+        word = node.step()
+        assert sandbox.chain.head().number == height + (word is not None)
+        done += [word] if word else []
+        sandbox.settle(sandbox.local.aggregator, *sandbox.nodes[1:], until=Phase.CERTIFIED)
+        _mine(sandbox, 1)
+        if len(sandbox.run.rounds) == 1 and 0 in sandbox.round.attestations | sandbox.round.late:
+            break
+    assert done in (["commit", "reveal", "attest"], ["commit", "reveal", "attest late"])
+    assert [r.sender for r in sandbox.local.view.history if r.sender == address(account)]
+    assert sandbox.outcomes == ["accepted"] * 4
