@@ -1,32 +1,31 @@
 """One chain through one JSON-RPC endpoint: calls, signed transactions, logs.
 
 Transactions are signed here and sent raw (EIP-1559, type 2), so that every endpoint is the same to us and no
-endpoint holds a key. Each is first simulated against the pending block: a contract's refusal comes back as a
-``ContractError`` with its arguments and costs nothing.
+endpoint holds a key; ``contracts.transactions`` says how. Each is first simulated against the pending block:
+a contract's refusal comes back as a ``ContractError`` with its arguments and costs nothing.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError, EncodingError
 from eth_utils.abi import collapse_if_tuple
 from eth_utils.address import to_canonical_address, to_checksum_address
-from requests.exceptions import RequestException
-from web3.exceptions import ContractLogicError, Web3Exception
+from web3.exceptions import BlockNotFound, ContractLogicError, Web3RPCError
 
 from contracts import artifacts
 from contracts.artifacts import selector
 from contracts.events import decode_log, plain, snake_case
+from contracts.transactions import Receipt, Signer, Transactions, foreign_errors
 from ledger.errors import ChainError, ContractError, UsageError
 from ledger.records import Position, Recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from eth_typing import ChecksumAddress
     from web3 import Web3
@@ -34,21 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["Block", "Chain", "Receipt", "Signer", "encode_call"]
 
 
-# What web3 raises, besides its own errors, over an answer that is not what it should be.
-_SHAPES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-
-
-class Signer(Protocol):
-    """A key that signs transactions: ``eth_account``'s ``LocalAccount`` is one."""
-
-    @property
-    def address(self) -> Any:
-        """Checksummed address."""
-        ...
-
-    def sign_transaction(self, transaction_dict: Any) -> Any:
-        """Return the signed transaction, with ``raw_transaction``."""
-        ...
+_LONGEST_PAGE = 5_000
+"""Blocks whose events are asked for at once: many public endpoints allow no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +47,12 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of a transaction: its hash, block and gas."""
+class _Contents:
+    """A block's hash, time, and the sender of each of its transactions."""
 
-    transaction: bytes
-    block: int
-    gas_used: int
-    contract: bytes | None
+    hash: bytes
+    time: int
+    senders: Sequence[bytes]
 
 
 class Chain:
@@ -75,39 +60,66 @@ class Chain:
 
     Args:
         w3: the connection.
-        timeout: seconds to wait until a transaction is mined.
+        timeout: seconds to wait until a transaction is mined, and again until it is deep enough.
+        stuck_after: seconds in which a transaction should be mined; then it is sent again, for higher fees.
+        confirmations: blocks that must stand on top of a transaction's block; 0 where blocks are final.
+        priority_fee: wei per gas for the block's proposer; None for 1 gwei, or 0 where gas is free.
     """
 
-    def __init__(self, w3: Web3, *, timeout: float = 120.0) -> None:
+    def __init__(
+        self,
+        w3: Web3,
+        *,
+        timeout: float = 120.0,
+        stuck_after: float = 30.0,
+        confirmations: int = 0,
+        priority_fee: int | None = None,
+    ) -> None:
         self._w3 = w3
-        self._timeout = timeout
-        with _foreign_errors("ask for the chain id"):
+        with foreign_errors("ask for the chain id"):
             self.chain_id = int(w3.eth.chain_id)
+        self._transactions = Transactions(
+            w3,
+            self.chain_id,
+            timeout=timeout,
+            stuck_after=stuck_after,
+            confirmations=confirmations,
+            priority_fee=priority_fee,
+        )
+        self._page = _LONGEST_PAGE
 
     def head(self) -> Block:
         """Return the newest block."""
-        with _foreign_errors("read the newest block"):
+        with foreign_errors("read the newest block"):
             return _block(self._w3.eth.get_block("latest"))
 
     def block(self, number: int) -> Block:
         """Return the block of a number, as the chain is now."""
-        with _foreign_errors(f"read block {number}"):
+        with foreign_errors(f"read block {number}"):
             return _block(self._w3.eth.get_block(number))
 
     def next_time(self) -> int:
         """Return the block time that a transaction sent now would see at the earliest."""
-        with _foreign_errors("read the pending block"):
-            return int(self._w3.eth.get_block("pending")["timestamp"])
+        with foreign_errors("read the pending block"):
+            try:
+                return int(self._w3.eth.get_block("pending")["timestamp"])
+            except BlockNotFound:  # not every node makes one up
+                return int(self._w3.eth.get_block("latest")["timestamp"]) + 1
 
     def code(self, address: bytes) -> bytes:
         """Return deployed bytecode; empty where there is none."""
-        with _foreign_errors("read contract code"):
+        with foreign_errors("read contract code"):
             return bytes(self._w3.eth.get_code(_checksum(address)))
 
     def balance(self, account: bytes) -> int:
         """Return an account's balance in wei."""
-        with _foreign_errors("read a balance"):
+        with foreign_errors("read a balance"):
             return int(self._w3.eth.get_balance(_checksum(account)))
+
+    def gas_price(self) -> int:
+        """Return the most wei per gas that a transaction sent now would offer; 0 where gas is free."""
+        with foreign_errors("read the base fee"):
+            return self._transactions.fees().most
 
     def call(self, contract: str, address: bytes, function: str, arguments: Sequence[object] = ()) -> Any:
         """Read from a contract; a struct comes as a dict with names in snake case.
@@ -153,8 +165,9 @@ class Chain:
         """
         data = encode_call(artifacts.load(contract).function(function), arguments)
         request = {"to": _checksum(address), "data": data, "from": signer.address, "gas": gas}
-        self._simulate(contract, function, request, "pending")
-        receipt, succeeded = self._send(signer, {"to": request["to"], "data": data, "gas": gas})
+        with self._transactions.turn(signer):
+            self._simulate(contract, function, request, "pending")
+            receipt, succeeded = self._send(signer, {"to": request["to"], "data": data, "gas": gas})
         if not succeeded:
             self._simulate(contract, function, request, receipt.block)
             raise ChainError(f"{contract}.{function} failed in block {receipt.block} without a reason")
@@ -172,31 +185,65 @@ class Chain:
         artifact = artifacts.load(contract)
         data = artifact.creation + _encode(contract, artifact.constructor_types(), arguments)
         request = {"data": data, "from": signer.address, "gas": gas}
-        self._simulate(contract, "constructor", request, "pending")
-        receipt, succeeded = self._send(signer, {"data": data, "gas": gas})
+        with self._transactions.turn(signer):
+            self._simulate(contract, "constructor", request, "pending")
+            receipt, succeeded = self._send(signer, {"data": data, "gas": gas})
         if not succeeded:
             raise ChainError(f"creating {contract} failed in block {receipt.block}")
         return receipt
 
     def history(self, contracts: Sequence[bytes], first: int, last: int) -> list[Recorded]:
-        """Return the contracts' events from block ``first`` to ``last``, in chain order."""
-        if first > last:
-            return []
-        addresses = [_checksum(a) for a in contracts]
-        with _foreign_errors("read events"):
-            logs = self._w3.eth.get_logs({"fromBlock": first, "toBlock": last, "address": addresses})
-            numbers = sorted({log["blockNumber"] for log in logs})
-            blocks = {number: self._time_and_senders(number) for number in numbers}
-            return [r for log in logs if (r := _recorded(log, *blocks[log["blockNumber"]])) is not None]
+        """Return the contracts' events from block ``first`` to ``last``, in chain order.
 
-    def _time_and_senders(self, number: int) -> tuple[int, list[bytes]]:
-        """Return a block's time and the sender of each of its transactions."""
+        They are asked for in pages, which shrink where the node refuses and grow again when it does not.
+
+        Raises:
+            ChainError: the chain did not answer, or changed meanwhile.
+        """
+        addresses = [_checksum(a) for a in contracts]
+        found: list[Recorded] = []
+        with foreign_errors("read events"):
+            while first <= last:
+                end = min(last, first + self._page - 1)
+                try:
+                    logs = self._logs(addresses, first, end)
+                except Web3RPCError:  # each kind of node has its own words for too many blocks, logs or bytes
+                    if end == first:
+                        raise
+                    self._page = max(1, (end - first + 1) // 2)
+                    continue
+                except (ChainError, OSError):  # perhaps so many that they take too long
+                    self._page = max(1, self._page // 2)
+                    raise
+                found += self._recorded(logs)
+                first = end + 1
+                self._page = min(_LONGEST_PAGE, self._page + 1 + self._page // 8)
+        return found
+
+    def _logs(self, addresses: list[ChecksumAddress], first: int, last: int) -> list[Any]:
+        logs = list(self._w3.eth.get_logs({"fromBlock": first, "toBlock": last, "address": addresses}))
+        for log in logs:
+            if log.get("removed") or not first <= log["blockNumber"] <= last:
+                raise ChainError(
+                    "a log", expected=f"one of block {first} to {last}", got=f"block {log['blockNumber']}"
+                )
+        return logs
+
+    def _recorded(self, logs: Sequence[Any]) -> list[Recorded]:
+        blocks = {number: self._contents(number) for number in sorted({log["blockNumber"] for log in logs})}
+        for log in logs:
+            if bytes(log["blockHash"]) != blocks[log["blockNumber"]].hash:
+                raise ChainError(f"block {log['blockNumber']} was replaced while its events were read")
+        return [r for log in logs if (r := _recorded(log, blocks[log["blockNumber"]])) is not None]
+
+    def _contents(self, number: int) -> _Contents:
+        """Return what a block says of its transactions' events."""
         block = self._w3.eth.get_block(number, True)
         senders = [bytes(to_canonical_address(t["from"])) for t in cast("list[Any]", block["transactions"])]
-        return int(block["timestamp"]), senders
+        return _Contents(bytes(block["hash"]), int(block["timestamp"]), senders)
 
     def _simulate(self, contract: str, function: str, request: Any, block: Any) -> bytes:
-        with _foreign_errors(f"call {contract}.{function}"):
+        with foreign_errors(f"call {contract}.{function}"):
             try:
                 return bytes(self._w3.eth.call(request, block))
             except ContractLogicError as error:
@@ -204,21 +251,7 @@ class Chain:
 
     def _send(self, signer: Signer, request: dict[str, Any]) -> tuple[Receipt, bool]:
         """Send a transaction and wait; returns its receipt, and whether it succeeded."""
-        with _foreign_errors("send a transaction"):
-            base_fee = self._w3.eth.get_block("latest").get("baseFeePerGas", 0)
-            transaction = {
-                "value": 0,
-                **request,
-                "type": 2,
-                "chainId": self.chain_id,
-                "nonce": self._w3.eth.get_transaction_count(signer.address),
-                "maxFeePerGas": 2 * base_fee,
-                "maxPriorityFeePerGas": 0,
-            }
-            signed = signer.sign_transaction(transaction)
-            sent = self._w3.eth.send_raw_transaction(signed.raw_transaction)
-            receipt = self._w3.eth.wait_for_transaction_receipt(sent, timeout=self._timeout)
-            return _receipt(receipt), receipt["status"] == 1
+        return self._transactions.send(signer, request)
 
 
 def _checksum(address: bytes) -> ChecksumAddress:
@@ -245,15 +278,6 @@ def _encode(call: str, types: list[str], arguments: Sequence[object]) -> bytes:
         raise UsageError(f"arguments of {call}", expected=", ".join(types), got=error) from error
 
 
-@contextmanager
-def _foreign_errors(what: str) -> Iterator[None]:
-    """Turn what web3, its transport and an answer of an unexpected shape raise into this project's errors."""
-    try:
-        yield
-    except (Web3Exception, RequestException, OSError, *_SHAPES) as error:
-        raise ChainError(f"cannot {what}", got=error) from error
-
-
 def _refused(error: ContractLogicError, call: str) -> NoReturn:
     data = error.data if isinstance(error.data, str) else ""
     try:
@@ -274,24 +298,14 @@ def _errors() -> dict[bytes, dict[str, Any]]:
     return {**artifacts.load("Consortium").errors(), **artifacts.load("RoundLedger").errors()}
 
 
-def _recorded(log: Any, time: int, senders: Sequence[bytes]) -> Recorded | None:
+def _recorded(log: Any, block: _Contents) -> Recorded | None:
     event = decode_log([bytes(t) for t in log["topics"]], bytes(log["data"]))
     if event is None:
         return None
-    position = Position(log["blockNumber"], log["logIndex"], time)
-    sender, contract = senders[log["transactionIndex"]], to_canonical_address(log["address"])
+    position = Position(log["blockNumber"], log["logIndex"], block.time)
+    sender, contract = block.senders[log["transactionIndex"]], to_canonical_address(log["address"])
     return Recorded(position, sender, contract, bytes(log["transactionHash"]), event)
 
 
 def _block(block: Any) -> Block:
     return Block(block["number"], bytes(block["hash"]), block["timestamp"])
-
-
-def _receipt(receipt: Any) -> Receipt:
-    created = receipt.get("contractAddress")
-    return Receipt(
-        bytes(receipt["transactionHash"]),
-        receipt["blockNumber"],
-        receipt["gasUsed"],
-        to_canonical_address(created) if created else None,
-    )

@@ -45,6 +45,9 @@ def connect(
     chain_id: int | None = None,
     timeout: float = 20.0,
     wait: float = 120.0,
+    stuck_after: float = 30.0,
+    confirmations: int = 0,
+    priority_fee: int | None = None,
 ) -> Chain:
     """Return the chain behind JSON-RPC endpoints.
 
@@ -52,7 +55,10 @@ def connect(
         endpoints: URLs, the preferred one first.
         chain_id: the chain that they must belong to; that of the first one that answers where None.
         timeout: seconds that an endpoint may take over one answer.
-        wait: seconds to wait until a transaction is mined.
+        wait: seconds to wait until a transaction is mined, and again until it is deep enough.
+        stuck_after: seconds in which a transaction should be mined; then it is sent again, for higher fees.
+        confirmations: blocks that must stand on top of a transaction's block; 0 where blocks are final.
+        priority_fee: wei per gas for the block's proposer; None for 1 gwei, or 0 where gas is free.
 
     Raises:
         UsageError: a URL is none, or an endpoint that answers belongs to another chain.
@@ -60,7 +66,13 @@ def connect(
     """
     provider = _Endpoints([_Endpoint(url, timeout) for url in _distinct(endpoints)], chain_id)
     provider.connect()
-    return Chain(Web3(provider), timeout=wait)
+    return Chain(
+        Web3(provider),
+        timeout=wait,
+        stuck_after=stuck_after,
+        confirmations=confirmations,
+        priority_fee=priority_fee,
+    )
 
 
 def _distinct(endpoints: Sequence[str]) -> list[str]:

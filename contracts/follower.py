@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from typing import TYPE_CHECKING
 
 from contracts.client import Consortium, Deployment, RoundLedger
+from ledger.errors import ChainError, VerificationError
 from ledger.records import LedgerId
 from ledger.replay import Replay
 
 if TYPE_CHECKING:
-    from contracts.chain import Chain
+    from collections.abc import Sequence
+
+    from contracts.chain import Block, Chain
     from ledger.records import Recorded
 
 __all__ = ["Follower"]
 
+_log = logging.getLogger(__name__)
+_REMEMBERED = 512
+"""Blocks read whose hashes are kept, one for each update that read something."""
+
 
 class Follower:
     """Reads new events at each ``update`` and hands them to a ``Replay``, which judges them.
+
+    It remembers which blocks it read. Where the chain has others in their places by now, what was read in
+    them is forgotten, and the picture is built again from what still stands: ``replay`` is then another
+    object, and whatever was worked out from the one before may be wrong.
 
     Args:
         chain: where the contracts are.
@@ -26,6 +39,7 @@ class Follower:
     Attributes:
         replay: the judged picture.
         history: all events read, in order.
+        reorganisations: how often blocks that had been read were found to be replaced.
     """
 
     def __init__(self, chain: Chain, deployment: Deployment, *, confirmations: int = 0) -> None:
@@ -33,32 +47,93 @@ class Follower:
         self.deployment = deployment
         self.consortium = Consortium(chain, deployment.consortium)
         self.ledger = RoundLedger(chain, deployment.round_ledger)
-        self.replay = Replay(
-            LedgerId(chain.chain_id, deployment.round_ledger),
-            deployment.consortium,
-            approval_percent=self.consortium.approval_percent(),
-            predecessor=self.consortium.predecessor(),
-        )
+        self._approval_percent = self.consortium.approval_percent()
+        self._predecessor = self.consortium.predecessor()
         self.history: list[Recorded] = []
+        self.replay = self._judged([])
+        self.reorganisations = 0
         self._confirmations = confirmations
         self._next_block = 0
+        self._in_doubt = False
+        self._head: Block | None = None
+        self._read: deque[Block] = deque(maxlen=_REMEMBERED)
 
     def update(self) -> Replay:
         """Read what is new.
 
         Raises:
-            VerificationError: the chain's events do not follow from each other.
-            ChainError: the chain did not answer; nothing was taken in.
+            VerificationError: the chain's events do not follow from each other; nothing was taken in.
+            ChainError: the chain did not answer, or changed meanwhile; nothing was taken in.
         """
-        last = self.chain.head().number - self._confirmations
-        new = self.chain.history(
-            [self.deployment.consortium, self.deployment.round_ledger], self._next_block, last
-        )
-        for recorded in new:
-            self.replay.apply(recorded)
-        self.history.extend(new)
-        self._next_block = max(self._next_block, last + 1)
+        head = self.chain.head()
+        if head != self._head:
+            self._read_up_to(head.number - self._confirmations, head)
+            self._head = head
         return self.replay
+
+    def _read_up_to(self, last: int, head: Block) -> None:
+        # Between its two looks at the newest block to be read, that one and so all before it stood.
+        newest = self.chain.block(last) if last >= 0 else None
+        self._forget_replaced(head)
+        if newest is None or last < self._next_block:
+            return
+        contracts = [self.deployment.consortium, self.deployment.round_ledger]
+        new = self.chain.history(contracts, 0 if self._in_doubt else self._next_block, last)
+        if self.chain.block(last) != newest:
+            raise ChainError(f"block {last} was replaced while events were read")
+        self._take(new)
+        self._next_block = last + 1
+        self._read.append(newest)
+
+    def _take(self, new: list[Recorded]) -> None:
+        if self._in_doubt:
+            self.replay, self.history = self._judged(new), new
+            self._in_doubt = False
+            return
+        try:
+            for recorded in new:
+                self.replay.apply(recorded)
+        except VerificationError:
+            # A picture that refused an event is of no use. Perhaps an endpoint only kept back an earlier
+            # event, so the next update begins at the beginning.
+            self.replay, self._in_doubt = self._judged(self.history), True
+            raise
+        self.history.extend(new)
+
+    def _forget_replaced(self, head: Block) -> None:
+        """Find the newest block read that still stands, and forget what was read after it.
+
+        An endpoint that has not come as far as what was read cannot tell.
+        """
+        if not self._read or self._read[-1].number > head.number:
+            return
+        standing = len(self._read)
+        while standing and self.chain.block(self._read[standing - 1].number) != self._read[standing - 1]:
+            standing -= 1
+        if standing == len(self._read):
+            return
+        last = self._read[standing - 1].number if standing else -1
+        _log.warning("blocks after %d were replaced; reading them anew", last)
+        self.reorganisations += 1
+        while len(self._read) > standing:
+            self._read.pop()
+        known = len(self.history)
+        self.history = [recorded for recorded in self.history if recorded.position.block <= last]
+        self._next_block = last + 1
+        if len(self.history) < known:
+            self.replay = self._judged(self.history)
+
+    def _judged(self, events: Sequence[Recorded]) -> Replay:
+        """Judge events from the first."""
+        replay = Replay(
+            LedgerId(self.chain.chain_id, self.deployment.round_ledger),
+            self.deployment.consortium,
+            approval_percent=self._approval_percent,
+            predecessor=self._predecessor,
+        )
+        for recorded in events:
+            replay.apply(recorded)
+        return replay
 
     def confirmed_time(self) -> int:
         """Return the block time that decides whether a deadline has passed for good.
@@ -73,7 +148,7 @@ class Follower:
         """
         if not self._confirmations:
             return self.chain.next_time()
-        return self.chain.block(self._next_block - 1).time if self._next_block else 0
+        return self._read[-1].time if self._read else 0
 
     def unread(self) -> list[Recorded]:
         """Return the events behind those that were read: on chain, and not yet deep enough to be believed.

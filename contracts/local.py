@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import rlp
+from eth.exceptions import HeaderNotFound
 from eth_account import Account
 from eth_tester import EthereumTester, PyEVMBackend
 from eth_tester.exceptions import TransactionFailed
@@ -25,9 +26,9 @@ from eth_tester.exceptions import ValidationError as TesterValidationError
 from eth_utils.exceptions import ValidationError
 from web3 import EthereumTesterProvider, Web3
 
-from contracts.chain import Block, Chain
+from contracts.chain import Block, Chain, _Contents
 from ledger.checks import Check
-from ledger.errors import UnavailableError, VerificationError
+from ledger.errors import ChainError, UnavailableError, VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,7 +63,7 @@ class LocalChain(Chain):
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._provider = _Provider(clock)
         self._decoded: dict[tuple[bytes, ...], list[list[Recorded]]] = {}
-        super().__init__(Web3(self._provider))
+        super().__init__(Web3(self._provider), priority_fee=0)
 
     def skip(self, seconds: int) -> None:
         """Turn the clock forward, so that the next block is by so much later than it would have been."""
@@ -87,10 +88,19 @@ class LocalChain(Chain):
             blocks[recorded.position.block].append(recorded)
         return [recorded for block in blocks[first : last + 1] for recorded in block]
 
-    def _time_and_senders(self, number: int) -> tuple[int, list[bytes]]:
+    def block(self, number: int) -> Block:
+        """Return the block of a number, without eth-tester's detour."""
+        try:
+            header = self._provider.chain.get_canonical_block_header_by_number(number)
+        except HeaderNotFound as error:
+            raise ChainError(f"there is no block {number}") from error
+        return Block(number, bytes(header.hash), int(header.timestamp))
+
+    def _contents(self, number: int) -> _Contents:
         """Ask the EVM itself: eth-tester cannot show a block that holds an EIP-7702 transaction."""
         block = self._provider.chain.get_canonical_block_by_number(number)
-        return int(block.header.timestamp), [bytes(t.sender) for t in block.transactions]
+        senders = [bytes(t.sender) for t in block.transactions]
+        return _Contents(bytes(block.hash), int(block.header.timestamp), senders)
 
     def created(self) -> list[bytes]:
         """Return the addresses of all contracts that transactions created, in order."""

@@ -81,13 +81,70 @@ class _Interrupted:
         return getattr(self._chain, name)
 
 
-def test_a_chain_that_does_not_answer_costs_nothing(f: Federation) -> None:
+def test_a_chain_that_does_not_answer_costs_nothing() -> None:
+    f = federation()
     follower = Follower(_Interrupted(f.chain), f.deployment)  # type: ignore[arg-type]
-    for _ in range(3):
+    for step in (f.start, f.open, lambda: f.commit(1, 0, 1)):
+        step()
         with pytest.raises(ChainError, match="no answer"):
             follower.update()
         follower.update()
+        assert follower.history == f.follower().history
+    assert follower.replay.runs == f.follower().replay.runs
+
+
+class _Forgetful(_Interrupted):
+    """A chain whose endpoint keeps one event back, the first time it is asked."""
+
+    def __init__(self, chain: Chain, kept_back: int) -> None:
+        super().__init__(chain)
+        self._kept_back = kept_back
+
+    def history(self, contracts: list[bytes], first: int, last: int) -> list[Recorded]:
+        told = self._chain.history(contracts, first, last)
+        self._asked += 1
+        if self._asked == 1:
+            del told[self._kept_back]
+        return told
+
+
+def test_an_event_kept_back_once_is_made_up_for_by_the_next_update() -> None:
+    """Events before the gap were judged already when it was found."""
+    f = federation()
+    f.start()
+    follower = Follower(_Forgetful(f.chain, 2), f.deployment)  # type: ignore[arg-type]
+    with pytest.raises(VerificationError):
+        follower.update()
+    assert follower.history == []
+    assert follower.replay.runs == {}
+    follower.update()
     assert follower.history == f.follower().history
+    assert follower.replay.runs == f.follower().replay.runs
+
+
+def test_an_event_kept_back_at_the_end_is_found_out_by_the_next_and_made_up_for_after_that() -> None:
+    f = federation()
+    f.start()
+    follower = Follower(_Forgetful(f.chain, -1), f.deployment)  # type: ignore[arg-type]
+    follower.update()
+    before = list(follower.history)
+    f.open()
+    with pytest.raises(VerificationError):
+        follower.update()
+    assert follower.history == before
+    follower.update()
+    assert follower.history == f.follower().history
+    assert follower.replay.runs == f.follower().replay.runs
+
+
+def test_events_that_do_not_follow_are_refused_with_the_same_words_each_time(f: Federation) -> None:
+    follower = Follower(_Withholding(f.chain), f.deployment)  # type: ignore[arg-type]
+    said = set()
+    for _ in range(3):
+        with pytest.raises(VerificationError) as caught:
+            follower.update()
+        said.add(str(caught.value))
+    assert len(said) == 1
 
 
 class _Withholding(_Interrupted):
