@@ -10,7 +10,7 @@ demo: .venv/.installed
 	@$(BIN)/fedledger demo --out demo/$$(date +%Y%m%d-%H%M%S) $(ARGS)
 
 # Everything that must hold before a change lands.
-test: check .venv/.tested-with contracts/node_modules/.installed
+test: check .venv/.tested-with contracts/node_modules/.installed tests/peers/node_modules/.installed
 	cd contracts && PATH="$(CURDIR)/$(BIN):$$PATH" node_modules/.bin/forge fmt --check
 	cd contracts && PATH="$(CURDIR)/$(BIN):$$PATH" node_modules/.bin/forge test
 	FEDLEDGER_REQUIRE_SOLC=1 $(BIN)/pytest -n auto $(ARGS)
@@ -48,6 +48,11 @@ contracts/node_modules/.installed: contracts/package.json contracts/package-lock
 	cd contracts && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --ignore-scripts
 	@touch $@
 
+# Real peers of the tests: js-ipfs' daemon.
+tests/peers/node_modules/.installed: tests/peers/package.json tests/peers/package-lock.json | .venv/.tested-with
+	cd tests/peers && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --ignore-scripts
+	@touch $@
+
 # Flower in a place of its own: it is measured against, never imported beside the project.
 .venv-bench/.installed: benchmarks/flower-requirements.txt
 	$(PYTHON) -m venv .venv-bench
@@ -60,4 +65,4 @@ contracts/node_modules/.installed: contracts/package.json contracts/package-lock
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-bench .venv-slither contracts/node_modules contracts/out contracts/cache
+	rm -rf .venv .venv-bench .venv-slither contracts/node_modules contracts/out contracts/cache tests/peers/node_modules

@@ -1,7 +1,7 @@
-"""Payload stores behind one port, ``ledger.ports.PayloadStore``: in memory and in a directory.
+"""Payload stores behind one port, ``ledger.ports.PayloadStore``: in memory, in a directory and in IPFS.
 
 ``LocalFirst`` is a role's own directory in front of the store that all share, ``Archive`` a directory that is
-only read.
+only read. ``open_store`` opens a store by its place.
 
 Example:
     >>> from storage import MemoryStore
@@ -12,7 +12,9 @@ Example:
 
 from storage.archive import Archive
 from storage.directory import DirectoryStore
+from storage.ipfs import IpfsStore
 from storage.local_first import LocalFirst
 from storage.memory import MemoryStore
+from storage.places import open_store
 
-__all__ = ["Archive", "DirectoryStore", "LocalFirst", "MemoryStore"]
+__all__ = ["Archive", "DirectoryStore", "IpfsStore", "LocalFirst", "MemoryStore", "open_store"]

@@ -6,6 +6,7 @@ import hashlib
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,7 +59,7 @@ SIZED = {name: READERS[name] for name in ("get", "fetch", "verify")}
 
 @pytest.fixture(params=SUBJECTS)
 def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
-    return SUBJECTS[request.param](tmp_path)
+    return SUBJECTS[request.param](request, tmp_path)
 
 
 @pytest.fixture
@@ -203,10 +204,15 @@ def test_a_document_may_be_one_mebibyte_long(subject: Subject) -> None:
 
 
 def test_a_longer_payload_is_no_document(store) -> None:
-    """Its address is that of a tree, and a digest alone names a single chunk."""
+    """Its address is that of a tree, and a digest alone names a single chunk.
+
+    A store that keeps blocks has one of that digest, the tree's first node, and may give that.
+    """
     ref = store.put(LONG)
-    with pytest.raises(PayloadMissing):
-        store.document(ref.digest)
+    found = b""
+    with suppress(PayloadMissing):
+        found = store.document(ref.digest)
+    assert not found or (found != LONG and digest_of(found) == ref.digest)
 
 
 def test_fetching_replaces_what_was_there(store, tmp_path: Path) -> None:
