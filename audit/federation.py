@@ -18,20 +18,23 @@ from contracts.follower import Follower
 from ledger.checks import Check
 from ledger.commitments import ZERO
 from ledger.documents import Outcome, Plan, Report, Result, Verdict
-from ledger.errors import FedledgerError, VerificationError
+from ledger.errors import FedledgerError, UnavailableError, UsageError, VerificationError
 from ledger.records import Status
 from storage.files import drain, pieces, verified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from aggregator.workspace import Payloads
     from contracts.chain import Chain
     from ledger.cid import PayloadRef
-    from ledger.replay import RoundState, RunState
+    from ledger.replay import Replay, RoundState, RunState
 
 __all__ = ["Auditor"]
+
+_MOVES = 20
+"""How often a chain may go on while its storage is compared with its events."""
 
 
 class Auditor:
@@ -45,6 +48,7 @@ class Auditor:
         report: takes the findings.
         absent: payloads that nobody need have, by digest: reports, and updates that no result rests on. None
             where nobody says which, so that none of these has to be there.
+        run: only the rounds of this run are recomputed; None for all.
         threads: worker threads for aggregation.
         progress: called with rounds done and rounds in all.
     """
@@ -58,6 +62,7 @@ class Auditor:
         report: AuditReport,
         *,
         absent: frozenset[bytes] | None = None,
+        run: int | None = None,
         threads: int = 1,
         progress: Callable[[int, int], None] = lambda _done, _all: None,
     ) -> None:
@@ -67,6 +72,7 @@ class Auditor:
         self._workspace = Workspace(payloads, scratch, threads=threads)
         self._report = report
         self._absent = absent
+        self._run = run
         self._progress = progress
 
     def audit(self) -> None:
@@ -79,12 +85,13 @@ class Auditor:
             accounts = replay.consortium.accounts.items()
             self._report.members = {member: account for account, member in accounts}
             self._held(*range(Check.CONSORTIUM_HISTORY, Check.ROUND_HEAD), times=len(self._follower.history))
-            self._check_storage()
+            replay = self._check_storage_of_now(replay)
         except VerificationError as error:
             self._report.findings.append(Finding.of(error, error.check))
             return
-        total, done = sum(len(run.rounds) for run in replay.runs.values()), 0
-        for number, run in replay.runs.items():
+        runs = self._wanted(replay)
+        total, done = sum(len(run.rounds) for run in runs.values()), 0
+        for number, run in runs.items():
             self._report.run_heads[number] = run.head
             plan = self._check_plan(number, run)
             for state in run.rounds.values():
@@ -105,6 +112,27 @@ class Auditor:
                 )
         _equal(Check.CHAIN_CODE, "consortium of the ledger", self._deployment.consortium, ledger.consortium())
         self._held(Check.CHAIN_CODE, times=3)
+
+    def _wanted(self, replay: Replay) -> Mapping[int, RunState]:
+        if self._run is None:
+            return replay.runs
+        if self._run not in replay.runs:
+            raise UsageError("number of the run", expected=f"1 to {len(replay.runs)}", got=self._run)
+        return {self._run: replay.runs[self._run]}
+
+    def _check_storage_of_now(self, replay: Replay) -> Replay:
+        """Check 41 on a chain that may go on meanwhile: storage can be newer than the events read so far."""
+        for _ in range(_MOVES):
+            known = len(self._follower.history)
+            try:
+                self._check_storage()
+            except VerificationError:
+                replay = self._follower.update()
+                if len(self._follower.history) == known:
+                    raise
+            else:
+                return replay
+        raise UnavailableError("the chain moves faster than it can be audited; try again, or audit one run")
 
     def _check_storage(self) -> None:
         """Check 41: what the contracts store is what the events replay to."""

@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from audit.demo import audit_demo
+from audit.live import audit_live
+from cli.access import ADDRESS, store_option
 from cli.output import Output, format_option, number
+from contracts.endpoints import connect
+from ledger.errors import UsageError
+from storage import open_store
 
 if TYPE_CHECKING:
     from audit.findings import AuditReport, RoundAudit
@@ -29,13 +34,11 @@ class _Head(click.ParamType[bytes]):
 
 
 @click.command()
-@click.option(
-    "--demo",
-    "folder",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder that `fedledger demo` wrote.",
-)
+@click.option("--demo", "folder", type=click.Path(path_type=Path), help="Folder that `fedledger demo` wrote.")
+@click.option("--rpc", multiple=True, help="JSON-RPC endpoint of a chain; may be given again.")
+@click.option("--ledger", type=ADDRESS, help="Address of the RoundLedger on that chain.")
+@store_option(required=False)
+@click.option("--run", type=click.IntRange(1), help="Only this run of that ledger.  [default: all]")
 @click.option(
     "--expect-head",
     type=_Head(),
@@ -45,23 +48,53 @@ class _Head(click.ParamType[bytes]):
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker threads.")
 @format_option
 @click.pass_context
-def audit(ctx: click.Context, folder: Path, expect_head: bytes | None, threads: int, format_: str) -> None:
-    """Replay a federation from its chain and payloads, byte for byte, with no network.
+def audit(
+    ctx: click.Context,
+    /,
+    folder: Path | None,
+    expect_head: bytes | None,
+    threads: int,
+    format_: str,
+    **live: Any,
+) -> None:
+    """Replay a federation from its chain and payloads, byte for byte.
+
+    Of a saved one (--demo) with no network, of a living one from a chain (--rpc, --ledger) and the payloads
+    that its members share (--store).
 
     Exit code: 0 all holds, 1 something does not hold, 2 wrong usage, 3 it could not be found out.
     """
+    _require_one_source(folder, expect_head, live)
     output = Output(format_)
     begun = time.perf_counter()
     with output.steps("replaying") as progress:
-        report = audit_demo(
-            folder,
-            expect_head=expect_head,
-            threads=threads,
-            progress=lambda done, total: progress(done, total, ""),
-        )
+        settings: dict[str, Any] = {
+            "threads": threads,
+            "progress": lambda done, total: progress(done, total, ""),
+        }
+        if folder is not None:
+            report = audit_demo(folder, expect_head=expect_head, **settings)
+        else:
+            report = _audit_live(live, **settings)
     show(report, output, time.perf_counter() - begun)
     output.document(report.document())
     ctx.exit(0 if report.holds else 1)
+
+
+def _require_one_source(folder: Path | None, expect_head: bytes | None, live: dict[str, Any]) -> None:
+    given = [f"--{name}" for name, value in live.items() if value]
+    if folder is not None and given:
+        raise UsageError("what to audit", expected="--demo alone", got=f"--demo and {', '.join(given)}")
+    if folder is None and not (live["rpc"] and live["ledger"] and live["store"]):
+        expected = "--demo, or --rpc with --ledger and --store"
+        raise UsageError("what to audit", expected=expected, got=", ".join(given) or "neither")
+    if folder is None and expect_head is not None:
+        raise UsageError("--expect-head is for --demo: a living chain goes on")
+
+
+def _audit_live(live: dict[str, Any], **settings: Any) -> AuditReport:
+    chain = connect(live["rpc"])
+    return audit_live(chain, live["ledger"], open_store(live["store"]), run=live["run"], **settings)
 
 
 def show(report: AuditReport, output: Output, seconds: float) -> None:

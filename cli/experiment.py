@@ -8,23 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from aggregator.strategies import strategy
 from cli.data import Hospital, breast_cancer, by_site, read_table, split_unevenly
-from ledger.documents import Limits, MetricsPolicy, Plan
 from ledger.errors import DataError, UsageError
-from ledger.tensors import encode_header
 from node.metrics import CLASSIFICATION_METRICS
+from node.plans import compose
 from node.tabular import Architecture, Holdout, TabularClassification, TabularData, describe
 from node.training import TrainingSettings, derive_seed
 from node.updates import read_model
 
 if TYPE_CHECKING:
     from ledger.cid import PayloadRef
+    from ledger.documents import Plan
     from storage import DirectoryStore
 
 __all__ = ["DemoSettings", "Experiment", "experiment_of"]
-
-_MAX_ABS = 1e6
-_MAX_NUM_EXAMPLES = 1_000_000
-_MIN_CELL = 5
 
 
 @dataclass(frozen=True)
@@ -80,18 +76,14 @@ class Experiment:
 
     def plan(self, model: PayloadRef) -> Plan:
         """Return the plan that the hospitals are asked to approve."""
-        specs = self.task.tensors()
-        length = len(encode_header(specs, {})) + sum(spec.nbytes for spec in specs)
-        return Plan(
-            title=f"Predicting {self.label} from {self.source}",
-            task=self.document,
-            model=model,
-            tensors=specs,
-            strategy=self.settings.strategy,
-            parameters=self.settings.parameters,
-            limits=Limits(length + 65_536, _MAX_ABS, _MAX_NUM_EXAMPLES),
-            metrics=MetricsPolicy(tuple(CLASSIFICATION_METRICS), _MIN_CELL),
+        return compose(
+            f"Predicting {self.label} from {self.source}",
+            self.document,
+            self.task,
+            model,
             rounds=self.settings.rounds,
+            rule=self.settings.strategy,
+            parameters=self.settings.parameters,
         )
 
     def score(self, model: PayloadRef, store: DirectoryStore) -> dict[str, float | None]:

@@ -28,7 +28,19 @@ __all__ = ["cli", "main"]
 class _Commands(click.Group):
     """Loads a verb's file only when that verb is used: an audit needs no torch."""
 
-    _verbs: ClassVar[dict[str, str]] = {"audit": "cli.audit", "demo": "cli.demo"}
+    _verbs: ClassVar[dict[str, str]] = {
+        "aggregator": "cli.aggregator",
+        "audit": "cli.audit",
+        "demo": "cli.demo",
+        "deploy": "cli.deploy",
+        "devnet": "cli.devnet",
+        "keys": "cli.keys",
+        "member": "cli.member",
+        "node": "cli.node",
+        "plan": "cli.plan",
+        "preflight": "cli.preflight",
+        "run": "cli.run",
+    }
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return sorted(self._verbs)

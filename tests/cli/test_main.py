@@ -35,7 +35,9 @@ def test_without_arguments_the_command_says_how_it_is_used(run: Callable[..., Ou
     bare, asked = run(), run("--help")
     assert bare == asked
     assert bare.code == 0
-    assert [line.split()[0] for line in bare.out.split("Commands:\n")[1].splitlines()] == ["audit", "demo"]
+    verbs = [line.split()[0] for line in bare.out.split("Commands:\n")[1].splitlines()]
+    assert verbs == sorted(verbs)
+    assert {"audit", "demo", "node"} <= set(verbs)
 
 
 def test_the_version_is_the_installed_one(run: Callable[..., Outcome]) -> None:
@@ -114,8 +116,14 @@ def test_an_audit_that_finds_something_says_where_and_ends_with_1(
     assert line.startswith("does not hold: run 1, round 2, member 1: check 54 (result updates): the update:")
 
 
-def test_an_audit_needs_a_folder(run: Callable[..., Outcome], tmp_path: Path) -> None:
-    assert "Missing option '--demo'" in run("audit").complaint
+def test_an_audit_needs_a_folder_or_a_chain_with_payloads(
+    run: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    wanted = "fedledger: what to audit: expected --demo, or --rpc with --ledger and --store, got"
+    assert run("audit").complaint == f"{wanted} neither"
+    assert run("audit", "--rpc", "http://127.0.0.1:1", "--store", "x").complaint == f"{wanted} --rpc, --store"
+    both = run("audit", "--demo", tmp_path, "--store", "x")
+    assert both.complaint == "fedledger: what to audit: expected --demo alone, got --demo and --store"
     outcome = run("audit", "--demo", tmp_path)
     assert outcome.code == 2
     assert outcome.complaint == f"fedledger: {tmp_path} holds no saved demo: expected a file chain.rlp"

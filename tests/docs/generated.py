@@ -94,9 +94,6 @@ def example() -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
-    "fedledger --help": help_text,
-    "fedledger demo --help": lambda: help_text("demo"),
-    "fedledger audit --help": lambda: help_text("audit"),
     "checks": table_of_checks,
     "gas": gas,
     "deployed code": deployed_code,
@@ -105,9 +102,17 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 
+def made(name: str) -> str:
+    """Make the part of that name; a command with ``--help`` is a part, too."""
+    words = name.split()
+    if words[0] == "fedledger" and words[-1] == "--help":
+        return help_text(*words[1:-1])
+    return PARTS[name]()
+
+
 def renewed(text: str) -> str:
     """Return a page's text with all its generated parts made anew."""
-    return PART.sub(lambda found: f"{found[1]}{found[2]}{PARTS[found[1]]()}", text)
+    return PART.sub(lambda found: f"{found[1]}{found[2]}{made(found[1])}", text)
 
 
 def main() -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 
+from cli.main import cli
 from tests.docs.conftest import SavedDemo, run
 from tests.docs.pages import BY_NAME, ROOT, Block, Command, blocks, commands
 
@@ -96,6 +99,25 @@ def test_commands_of_a_page_do_what_it_says(name: str, tmp_path: Path, saved_dem
     for block in runnable(page):
         for command in commands(block):
             follow(command, tmp_path)
+
+
+def _skipped_commands() -> list[str]:
+    found = [block for page in BY_NAME.values() for block in blocks(page) if "skip=" in block.info]
+    lines = [command.line for block in found for command in commands(block)]
+    return [line for line in lines if line.startswith("fedledger ")]
+
+
+@pytest.mark.parametrize("line", _skipped_commands())
+def test_a_command_that_is_not_run_here_has_options_that_there_are(line: str) -> None:
+    """It may need a running consortium; its spelling needs none."""
+    command: click.Command = cli
+    context = click.Context(cli, info_name="fedledger", **cli.context_settings)
+    words = shlex.split(line)[1:]
+    while isinstance(command, click.Group):
+        name, command, words = command.resolve_command(context, words)
+        assert command is not None, name
+    with command.make_context(name, words, parent=context) as made:
+        assert made.params is not None
 
 
 def test_the_readme_shows_what_the_demo_prints(saved_demo: SavedDemo) -> None:

@@ -28,6 +28,22 @@ if TYPE_CHECKING:
 REFERENCE = {path.rpartition("/")[2][:-3]: page for path, page in BY_NAME.items() if "reference/" in path}
 
 
+def _all_commands(command: click.Command, name: str) -> dict[str, click.Command]:
+    """Every command below one, by the words that a user types."""
+    if not isinstance(command, click.Group):
+        return {name: command}
+    context = click.Context(command, **command.context_settings)
+    found = {}
+    for verb in command.list_commands(context):
+        below = command.get_command(context, verb)
+        assert below is not None
+        found |= _all_commands(below, f"{name} {verb}")
+    return found
+
+
+COMMANDS = _all_commands(cli, "fedledger")
+
+
 @pytest.mark.parametrize("name", BY_NAME)
 def test_parts_that_come_from_the_code_are_up_to_date(name: str) -> None:
     """`python -m tests.docs.generated` makes them anew."""
@@ -37,7 +53,8 @@ def test_parts_that_come_from_the_code_are_up_to_date(name: str) -> None:
 
 def test_every_part_that_can_be_made_stands_in_one_page() -> None:
     found = [part[1] for page in PAGES for part in PART.finditer(page.read_text(encoding="utf-8"))]
-    assert sorted(found) == sorted(PARTS)
+    helps = {f"{name} --help" for name in ("fedledger", *COMMANDS)}
+    assert sorted(found) == sorted({*PARTS, *helps})
 
 
 def test_each_check_has_a_row_on_what_to_do() -> None:
@@ -130,10 +147,9 @@ def _options(command: click.Command) -> set[str]:
 
 
 def test_options_named_in_any_page_exist() -> None:
-    context = click.Context(cli)
-    verbs = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
-    known = set().union(*(_options(verb) for verb in verbs.values() if verb)) | {"--help", "--version"}
+    known = set().union(*map(_options, COMMANDS.values())) | {"--help", "--version"}
     known |= {"--cid-version", "--raw-leaves", "--chunker"}  # of ipfs
+    known |= {"--permissions-nodes-config-file-enabled", "--rpc-http-enabled", "--rpc-http-api", "--min-gas-price"}  # of Besu
     for page in PAGES:
         for code in re.findall(r"`([^`\n]*)`", page.read_text(encoding="utf-8")):
             assert set(re.findall(r"(?<!\S)--[a-z][a-z-]+", code)) <= known, f"{page.name}: {code}"

@@ -1,0 +1,50 @@
+"""From a configuration to a ledger that may be signed for.
+
+Nothing is sent to a chain or a contract that is not the one that was named.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contracts.client import Consortium, Deployment, RoundLedger
+from contracts.endpoints import connect
+from contracts.follower import Follower
+from ledger.errors import UsageError
+
+if TYPE_CHECKING:
+    from aggregator.config import ChainConfig
+
+__all__ = ["open_ledger"]
+
+
+def open_ledger(config: ChainConfig) -> Follower:
+    """Connect to a chain and check that it and the contracts are the expected ones.
+
+    Raises:
+        UsageError: another chain, no contract or another contract at an address, or a ledger of another
+            consortium.
+        ChainError: no endpoint answered.
+    """
+    chain = connect(
+        config.endpoints,
+        chain_id=config.chain_id,
+        confirmations=config.confirmations,
+        priority_fee=config.priority_fee,
+    )
+    ledger = RoundLedger(chain, config.round_ledger)
+    for client in (Consortium(chain, config.consortium), ledger):
+        if not client.is_shipped_code():
+            raise UsageError(
+                f"contract at 0x{client.address.hex()}",
+                expected=f"the code of {type(client).__name__} that ships with this software",
+                got="other code" if chain.code(client.address) else "no contract",
+            )
+    if ledger.consortium() != config.consortium:
+        raise UsageError(
+            "consortium of the round ledger",
+            expected=f"0x{config.consortium.hex()}",
+            got=f"0x{ledger.consortium().hex()}",
+        )
+    deployment = Deployment(config.consortium, config.round_ledger)
+    return Follower(chain, deployment, confirmations=config.confirmations)

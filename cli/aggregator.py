@@ -1,0 +1,118 @@
+"""``fedledger aggregator``: the service that opens rounds, verifies, averages and proposes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aggregator.config import AggregatorConfig, ChainConfig
+from aggregator.connection import open_ledger
+from aggregator.service import AggregatorService
+from cli.access import address_of, passphrase_option, signer_of, store_option
+from cli.output import Output
+from cli.service import Monitor, log, serve, set_up_logs
+from cli.settings import MONITORING, quoted, shared_sections, write_settings
+from storage import DirectoryStore, LocalFirst
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from eth_account.signers.local import LocalAccount
+
+__all__ = ["aggregator"]
+
+
+@click.group()
+def aggregator() -> None:
+    """Run an aggregator. It has no power over a round's outcome: members recompute all it proposes."""
+
+
+@aggregator.command()
+@click.option(
+    "--network",
+    type=click.Path(path_type=Path),
+    default="consortium.toml",
+    show_default=True,
+    help="File that `fedledger deploy` wrote.",
+)
+@click.option("--key", type=click.Path(path_type=Path), required=True, help="The aggregator's keystore file.")
+@passphrase_option
+@store_option(required=True)
+@click.option(
+    "--state", type=click.Path(path_type=Path), default="state", show_default=True, help="Own folder."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="aggregator.toml",
+    show_default=True,
+    help="File to write.",
+)
+def init(network: Path, key: Path, passphrase_file: Path | None, store: str, state: Path, out: Path) -> None:
+    """Write an aggregator's settings with a comment on each."""
+    text = _TEMPLATE.format(
+        chain=ChainConfig.read(network).toml(),
+        shared=shared_sections(key, passphrase_file, store),
+        state=quoted(state.absolute()),
+        monitoring=MONITORING,
+    )
+    write_settings(out, text)
+    AggregatorConfig.read(out)
+    Output("text").say(f"{out}: now `fedledger aggregator run --config {out}`")
+
+
+_TEMPLATE = """\
+# Settings of an aggregator. Paths that are not absolute start at this file's folder.
+
+{chain}
+{shared}
+[aggregator]
+# Its own payloads. Nothing in it is needed to start again.
+state = {state}
+# Seconds between looks at the chain while nothing is due.
+poll_seconds = 2
+# Worker threads for aggregation.
+threads = 1
+
+{monitoring}"""
+
+
+@aggregator.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default="aggregator.toml",
+    show_default=True,
+    help="Its settings.",
+)
+def run(config: Path) -> None:
+    """Serve every run whose plan names this aggregator, until a signal comes."""
+    settings = AggregatorConfig.read(config)
+    set_up_logs(settings.monitoring.log)
+    signer = signer_of(settings.key)
+    monitor = Monitor("aggregator")
+    serve(monitor, settings.monitoring, settings.poll_seconds, lambda: _open(settings, signer))
+
+
+def _open(
+    settings: AggregatorConfig, signer: LocalAccount
+) -> Callable[[], Iterator[tuple[str, dict[str, int]]]]:
+    follower = open_ledger(settings.chain)
+    store = LocalFirst(DirectoryStore(settings.state / "payloads"), settings.store.open())
+    account, services = address_of(signer), dict[int, AggregatorService]()
+    follower.update()
+    log.info("aggregator %s on ledger %s", signer.address, follower.replay.ledger)
+
+    def turn() -> Iterator[tuple[str, dict[str, int]]]:
+        for run, state in list(follower.update().runs.items()):
+            if account not in state.terms.aggregators:
+                continue
+            if run not in services:
+                services[run] = AggregatorService(follower, signer, store, run, threads=settings.threads)
+            step = services[run].step()
+            if step is not None:
+                yield step, {"run": run, "round": len(follower.update().runs[run].rounds)}
+
+    return turn

@@ -1,0 +1,119 @@
+"""``fedledger deploy``: a new consortium on a chain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aggregator.config import ChainConfig
+from cli.access import ADDRESS, key_options
+from cli.output import Output, format_option
+from contracts.client import Founder
+from contracts.client import deploy as create
+from contracts.endpoints import connect
+from ledger.errors import UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+__all__ = ["deploy"]
+
+
+@click.command()
+@click.option(
+    "--rpc",
+    "endpoints",
+    multiple=True,
+    required=True,
+    help="JSON-RPC endpoint of the chain; may be given again.",
+)
+@key_options
+@click.option(
+    "--member",
+    "members",
+    type=ADDRESS,
+    multiple=True,
+    required=True,
+    help="A founding member's address, in the order of the members' numbers; may be given again.",
+)
+@click.option(
+    "--operator", "operators", type=ADDRESS, multiple=True, help="May pause runs; may be given again."
+)
+@click.option(
+    "--aggregator", "aggregators", type=ADDRESS, multiple=True, help="Plans may name it; may be given again."
+)
+@click.option("--auditor", "auditors", type=ADDRESS, multiple=True, help="May read; may be given again.")
+@click.option(
+    "--approval-percent",
+    type=click.IntRange(0, 100),
+    default=0,
+    show_default=True,
+    help="Votes that decide, in percent of the members; always more than half.",
+)
+@click.option(
+    "--confirmations",
+    type=click.IntRange(0, 10_000),
+    default=0,
+    show_default=True,
+    help="Blocks on top of a block before it is believed; 0 where blocks are final.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="consortium.toml",
+    show_default=True,
+    help="Network file to write; all others need it.",
+)
+@format_option
+def deploy(
+    endpoints: tuple[str, ...],
+    signer: LocalAccount,
+    members: tuple[bytes, ...],
+    operators: tuple[bytes, ...],
+    aggregators: tuple[bytes, ...],
+    auditors: tuple[bytes, ...],
+    approval_percent: int,
+    confirmations: int,
+    out: Path,
+    format_: str,
+) -> None:
+    """Create the contracts of a new consortium, and write the network file.
+
+    The key only pays: it keeps no power over the contracts.
+    """
+    if out.exists():
+        raise UsageError(f"{out} is there already", expected="a new file")
+    chain = connect(endpoints, confirmations=confirmations)
+    deployment = create(
+        chain,
+        signer,
+        [Founder(account) for account in members],
+        operators=operators,
+        aggregators=aggregators,
+        auditors=auditors,
+        approval_percent=approval_percent,
+    )
+    config = ChainConfig.of(endpoints, chain.chain_id, deployment, confirmations)
+    try:
+        out.write_text(config.toml(), encoding="utf-8")
+    except OSError as error:  # the contracts are there, so their addresses must not be lost
+        addresses = (
+            f"consortium 0x{deployment.consortium.hex()}, round ledger 0x{deployment.round_ledger.hex()}"
+        )
+        raise UnavailableError(
+            f"deployed ({addresses}), but cannot write {out}", got=error.strerror
+        ) from error
+    output = Output(format_)
+    output.say(f"chain {chain.chain_id}: consortium 0x{deployment.consortium.hex()}, {len(members)} members")
+    output.say(f"round ledger 0x{deployment.round_ledger.hex()}")
+    output.say(f"network file: {out} (give it to every member, aggregator and auditor)")
+    output.document(
+        {
+            "chain_id": chain.chain_id,
+            "consortium": "0x" + deployment.consortium.hex(),
+            "round_ledger": "0x" + deployment.round_ledger.hex(),
+            "network": str(out),
+        }
+    )

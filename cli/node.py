@@ -1,0 +1,211 @@
+"""``fedledger node``: what a member runs beside its data."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aggregator.config import ChainConfig, KeyConfig
+from aggregator.connection import open_ledger
+from aggregator.rounds import open_plan
+from cli.access import DIGEST, member_of, pick, signer_of
+from cli.output import Output
+from cli.service import Monitor, log, serve, set_up_logs
+from cli.settings import MONITORING, quoted, shared_sections, write_settings
+from node.config import NodeConfig
+from node.journal import Journal
+from node.plans import explain
+from node.service import NodeService
+from node.tasks import task_for
+from storage import DirectoryStore, LocalFirst
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from eth_account.signers.local import LocalAccount
+
+    from ledger.replay import RunState
+
+__all__ = ["node"]
+
+_config = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default="node.toml",
+    show_default=True,
+    help="The node's settings.",
+)
+
+
+@click.group()
+def node() -> None:
+    """Set up and run a member's node."""
+
+
+@node.command()
+@click.option(
+    "--network",
+    type=click.Path(path_type=Path),
+    default="consortium.toml",
+    show_default=True,
+    help="File that `fedledger deploy` wrote.",
+)
+@click.option("--key", type=click.Path(path_type=Path), required=True, help="The member's keystore file.")
+@click.option(
+    "--passphrase-file", type=click.Path(path_type=Path), help="File whose first line opens the key."
+)
+@click.option("--store", required=True, help="The shared payloads: a folder, or multiaddrs of IPFS daemons.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="The member's own CSV file.")
+@click.option(
+    "--state", type=click.Path(path_type=Path), default="state", show_default=True, help="Own folder."
+)
+@click.option("--seed", type=click.IntRange(0, (1 << 53) - 1), help="Fixes training.  [default: random]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default="node.toml", show_default=True, help="File to write."
+)
+def init(
+    network: Path,
+    key: Path,
+    passphrase_file: Path | None,
+    store: str,
+    data: Path,
+    state: Path,
+    seed: int | None,
+    out: Path,
+) -> None:
+    """Write the node's settings with a comment on each."""
+    chain = ChainConfig.read(network)
+    text = _TEMPLATE.format(
+        chain=chain.toml(),
+        shared=shared_sections(key, passphrase_file, store),
+        state=quoted(state.absolute()),
+        data=quoted(data.absolute()),
+        seed=secrets.randbelow(1 << 53) if seed is None else seed,
+        monitoring=MONITORING,
+    )
+    write_settings(out, text)
+    NodeConfig.read(out)
+    Output("text").say(f"{out}: now `fedledger preflight --config {out}`")
+
+
+_TEMPLATE = """\
+# Settings of a member's node. Paths that are not absolute start at this file's folder.
+
+{chain}
+{shared}
+[node]
+# Journal and own payloads. Back it up: without the journal a commitment cannot be revealed.
+state = {state}
+# The member's own rows. They never leave this machine.
+data = {data}
+# Fixes all randomness of training.
+seed = {seed}
+# Seconds between looks at the chain while nothing is due.
+poll_seconds = 2
+# Seconds between members that would act in the aggregator's place.
+stagger_seconds = 5
+# Worker threads for recomputing the aggregate.
+threads = 1
+
+{monitoring}"""
+
+
+@node.command()
+@click.argument("plan", type=DIGEST)
+@_config
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def accept(plan: str, config: Path, yes: bool) -> None:
+    """Accept PLAN, a digest or its first digits: this node will train it in runs that it joined."""
+    settings = NodeConfig.read(config)
+    follower = open_ledger(settings.chain)
+    proposed = follower.update().consortium.proposed.values()
+    digest = pick(plan, {terms.plan for terms in proposed}, "plan")
+    document = open_plan(settings.store.open().document(digest), digest)
+    task_for(document)
+    output = Output("text")
+    for terms in (terms for terms in proposed if terms.plan == digest):
+        for line in explain(document, terms):
+            output.say(line)
+    if not yes and not click.confirm("Train this plan on your data?", err=True):
+        output.say("not accepted")
+        return
+    settings.state.mkdir(parents=True, exist_ok=True)
+    journal = Journal(settings.state / "journal.sqlite", str(follower.replay.ledger), owner=False)
+    try:
+        journal.accept(digest)
+    finally:
+        journal.close()
+    output.say(f"plan {digest.hex()} is accepted on this node")
+
+
+@node.command()
+@_config
+def run(config: Path) -> None:
+    """Train, commit, reveal, recompute and attest in each run that this member joined, until a signal."""
+    settings = NodeConfig.read(config)
+    set_up_logs(settings.monitoring.log)
+    signer = signer_of(KeyConfig(settings.key.keystore, settings.key.passphrase_file))
+    serve(Monitor("node"), settings.monitoring, settings.poll_seconds, lambda: _open(settings, signer))
+
+
+def _open(settings: NodeConfig, signer: LocalAccount) -> Callable[[], Iterator[tuple[str, dict[str, int]]]]:
+    follower = open_ledger(settings.chain)
+    member = member_of(follower.update(), signer)
+    shared = settings.store.open()
+    # Last of all: what comes before may be tried again, and the journal is locked from here on.
+    settings.state.mkdir(parents=True, exist_ok=True)
+    journal = Journal(settings.state / "journal.sqlite", str(follower.replay.ledger))
+    store = LocalFirst(DirectoryStore(settings.state / "payloads"), shared)
+    services: dict[int, NodeService] = {}
+    log.info(
+        "node of member %d, %s, on ledger %s",
+        member,
+        signer.address,
+        follower.replay.ledger,
+        extra={"member": member},
+    )
+
+    def turn() -> Iterator[tuple[str, dict[str, int]]]:
+        accepted = journal.accepted()
+        for run, state in list(follower.update().runs.items()):
+            if not _takes_part(state, member):
+                continue
+            if state.terms.plan not in accepted:
+                _say_unaccepted(run, state)
+                continue
+            if run not in services:
+                services[run] = NodeService(
+                    follower,
+                    signer,
+                    store,
+                    journal,
+                    run,
+                    data=settings.data,
+                    accepted_plans=accepted,
+                    seed=settings.seed,
+                    stagger=settings.stagger_seconds,
+                    threads=settings.threads,
+                )
+            step = services[run].step()
+            if step is not None:
+                yield step, {"run": run, "round": len(follower.update().runs[run].rounds), "member": member}
+
+    told: set[int] = set()
+
+    def _say_unaccepted(run: int, state: RunState) -> None:
+        if run not in told:
+            told.add(run)
+            plan = state.terms.plan.hex()[:16]
+            log.warning(
+                "plan %s was not accepted here: `fedledger node accept %s`", plan, plan, extra={"run": run}
+            )
+
+    return turn
+
+
+def _takes_part(state: RunState, member: int) -> bool:
+    current = state.current
+    return bool(state.joined >> member & 1) or (current is not None and member in current.eligible)
