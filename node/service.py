@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NodeService"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("fedledger.node")
 
 
 class NodeService:
@@ -116,7 +116,7 @@ class NodeService:
         self._stagger = stagger
         self._observe = observe
         self._loaded: tuple[Plan, Task, Dataset] | None = None
-        self._recomputed: dict[tuple[int, frozenset[int]], Result] = {}
+        self._recomputed: dict[tuple[int, bytes, frozenset[int]], Result] = {}
         self._mirrored: set[tuple[int, Phase, bytes]] = set()
         self._disowned: set[int] = set()
         require_run(follower, run)
@@ -133,8 +133,8 @@ class NodeService:
             UsageError: the run's plan was not accepted here, cannot be carried out, or does not fit the data.
         """
         self._prepare()
-        if not self._follower.update().runs[self._run].joined >> self.member & 1:
-            attempt(lambda: self._ledger.join(self._signer, self._run), "join")
+        # Not what was read decides, but the newest block: a leaving in it would not be seen at a depth.
+        attempt(lambda: self._ledger.join(self._signer, self._run), "join")
 
     def step(self) -> str | None:
         """Do what is due and return it in one word, or None where there is nothing to do.
@@ -337,12 +337,13 @@ class NodeService:
         return self._workspace.available(revealed_payload(state.reveals[member])) is not None
 
     def _recompute(self, state: RoundState, withheld: frozenset[int]) -> Result:
-        replay, round_ = self._follower.replay, state.opened.round
-        if (round_, withheld) not in self._recomputed:
-            result = self._workspace.recompute(replay, self._run, round_, withheld=withheld)
+        # The accumulator stands for all that the result follows from: after a reorganisation it is another.
+        round_, key = state.opened.round, (state.opened.round, state.sealed_accumulator, withheld)
+        if key not in self._recomputed:
+            result = self._workspace.recompute(self._follower.replay, self._run, round_, withheld=withheld)
             self._recomputed = {k: v for k, v in self._recomputed.items() if k[0] >= round_ - 1}
-            self._recomputed[round_, withheld] = result
-        return self._recomputed[round_, withheld]
+            self._recomputed[key] = result
+        return self._recomputed[key]
 
     def _attest_late(self, state: RoundState) -> str | None:
         if self.member in state.attestations or self.member in state.late:
