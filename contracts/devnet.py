@@ -153,14 +153,15 @@ class Devnet:
         self._due = time.time() + (idle if self._block_time is None else self._block_time)
 
     def _ready(self) -> list[_Pooled]:
-        """Return the pool's transactions that can be mined now: those without a gap before their nonce."""
+        """Return the pool's transactions that can be mined now, as they came, each when its nonce is due."""
         ready = []
         for sender, nonces in self._pool.items():
-            nonce = self._nonce(sender)
+            nonce, since = self._nonce(sender), 0.0
             while nonce in nonces:
-                ready.append(nonces[nonce])
+                since = max(since, nonces[nonce].order)
+                ready.append((since, nonces[nonce]))
                 nonce += 1
-        return sorted(ready, key=lambda pooled: pooled.order)
+        return [pooled for _, pooled in sorted(ready, key=lambda each: each[0])]
 
     # -- JSON-RPC ------------------------------------------------------------------------------------------
 
@@ -264,7 +265,7 @@ class Devnet:
         logs = [log_fields(log) for log in answer["logs"]]
         left_out = {"state_root"}
         shown = {name: value for name, value in answer.items() if name not in left_out}
-        return {**shown, "logs": logs, "logsBloom": logs_bloom(logs)}
+        return {**shown, "to": answer["to"] or None, "logs": logs, "logsBloom": logs_bloom(logs)}
 
     def _logs(self, wanted: dict[str, Any]) -> Any:
         if "blockHash" in wanted:
@@ -294,7 +295,7 @@ class Devnet:
         known = {k: v for k, v in transaction.items() if k in _CALL_FIELDS - {"gas"} and v is not None}
         data = transaction.get("input", transaction.get("data", "0x"))
         call = {**known, "from": known.get("from", faucet().address), "data": data}
-        return self._pass_on("eth_estimateGas", [call, "pending"])
+        return self._pass_on("eth_estimateGas", [call, "latest"])
 
     def _block_word(self, block: str) -> str:
         return "latest" if block in {"safe", "finalized"} else block

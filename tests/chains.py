@@ -1,10 +1,12 @@
 """Chains behind JSON-RPC for tests: the project's own devnet, and Foundry's Anvil.
 
-Each is started on a free loopback port and stopped when its block ends.
+Each is started on a free loopback port and stopped when its block ends. ``endpoint`` serves whatever a test
+wants an endpoint to say, and ``forward`` passes on what it need not say itself.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -14,6 +16,7 @@ import tempfile
 import threading
 from collections import deque
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +26,7 @@ import requests
 from contracts.devnet import known_accounts, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import IO
 
     from eth_account.signers.local import LocalAccount
@@ -31,6 +34,12 @@ if TYPE_CHECKING:
 ANVIL = Path(__file__).parents[1] / "contracts" / "node_modules" / ".bin" / "anvil"
 RICH: LocalAccount = known_accounts(1)[0]
 """An account that has ether on both kinds of chain."""
+
+NOBODY = "http://127.0.0.1:1"
+"""A URL behind which nothing listens."""
+
+Reply = tuple[int, bytes]
+"""HTTP status and body."""
 
 _ETHER = 10**18
 
@@ -100,3 +109,56 @@ def _port(printed: IO[str]) -> int:
         if found:
             return int(found[1])
     pytest.fail(f"anvil did not start:\n{''.join(lines)}")
+
+
+class _Told(BaseHTTPRequestHandler):
+    """Answers as its server was told to."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append((request["method"], self.path, self.headers.get("Authorization")))  # type: ignore[attr-defined]
+        status, body = self.server.behave(request)  # type: ignore[attr-defined]
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        if status == 302:
+            self.send_header("Location", NOBODY)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that has given up needs no answer."""
+
+
+@contextmanager
+def endpoint(behave: Callable[[dict[str, Any]], Reply]) -> Iterator[tuple[str, list[Any]]]:
+    """Serve an endpoint that behaves like that; hands out its URL and what it was asked."""
+    server = _Server(("127.0.0.1", 0), _Told)
+    server.asked, server.behave = [], behave  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", server.asked  # type: ignore[attr-defined]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def result(value: Any) -> Reply:
+    """Return a JSON-RPC answer with this result."""
+    return 200, json.dumps({"jsonrpc": "2.0", "id": 1, "result": value}).encode()
+
+
+def forward(url: str, request: dict[str, Any]) -> Reply:
+    """Return what another endpoint answers."""
+    answer = requests.post(url, json=request, timeout=20)
+    return answer.status_code, answer.content

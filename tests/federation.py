@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from eth_account.signers.local import LocalAccount
 
+    from contracts.chain import Chain
+
 _ETHER = 10**18
 
 
@@ -45,11 +47,11 @@ def fresh_chain() -> LocalChain:
     return LocalChain(clock=lambda: GENESIS_TIME)
 
 
-def fund(chain: LocalChain, accounts: Iterable[LocalAccount]) -> None:
+def fund(chain: Chain, accounts: Iterable[LocalAccount], payer: LocalAccount | None = None) -> None:
     """Give ether to those that have none."""
     for account in accounts:
         if not chain.balance(address(account)):
-            chain.transfer(faucet(), address(account), _ETHER)
+            chain.transfer(payer or faucet(), address(account), _ETHER)
 
 
 def contribution(text: str, *, num_examples: int = 100) -> Contribution:
@@ -170,7 +172,7 @@ class Federation:
 
 
 def federation(
-    chain: LocalChain | None = None,
+    chain: Chain | None = None,
     *,
     members: int = 4,
     quorum: int = 3,
@@ -179,15 +181,16 @@ def federation(
     max_rounds: int = 50,
     approval_percent: int = 0,
     predecessor: bytes = ZERO,
+    payer: LocalAccount | None = None,
 ) -> Federation:
-    """Deploy contracts for that many members; nothing is approved yet."""
+    """Deploy contracts for that many members; nothing is approved yet. Payer is the faucet where None."""
     chain = chain or fresh_chain()
     accounts = [key(f"member {m}") for m in range(members)]
     operator, aggregator, outsider = key("operator"), key("aggregator"), key("outsider")
-    fund(chain, [*accounts, operator, aggregator, outsider])
+    fund(chain, [*accounts, operator, aggregator, outsider], payer)
     deployment = deploy(
         chain,
-        faucet(),
+        payer or faucet(),
         [Founder(address(a), word(f"key {m}"), word(f"metadata {m}")) for m, a in enumerate(accounts)],
         operators=[address(operator)],
         aggregators=[address(aggregator)],

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,54 +10,12 @@ import pytest
 from contracts import endpoints
 from contracts.endpoints import connect
 from ledger.errors import ChainError, UsageError
-from tests.chains import anvil, devnet
+from tests.chains import NOBODY, anvil, devnet, endpoint, result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-NOBODY = "http://127.0.0.1:1"
-
-Reply = tuple[int, bytes]
-
-
-class Told(BaseHTTPRequestHandler):
-    """Answers as its server was told to."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append((request["method"], self.path, self.headers.get("Authorization")))  # type: ignore[attr-defined]
-        status, body = self.server.behave(request)  # type: ignore[attr-defined]
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        if status == 302:
-            self.send_header("Location", NOBODY)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@contextmanager
-def endpoint(behave: Callable[[dict[str, Any]], Reply]) -> Iterator[tuple[str, list[Any]]]:
-    """Serve an endpoint that behaves like that; hands out its URL and what it was asked."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Told)
-    server.daemon_threads = True
-    server.asked, server.behave = [], behave  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", server.asked  # type: ignore[attr-defined]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def result(value: Any) -> Reply:
-    return 200, json.dumps({"jsonrpc": "2.0", "id": 1, "result": value}).encode()
+    from tests.chains import Reply
 
 
 def chain_of(number: int, balance: int = 0) -> Callable[[dict[str, Any]], Reply]:
