@@ -297,6 +297,9 @@ class _Adapter(HTTPAdapter):
         if response.status_code != 200 and response.status_code < 400:
             response.close()
             raise requests.HTTPError(f"status {response.status_code}", response=response)
+        if not response.headers.keys() & {"content-length", "transfer-encoding"}:
+            response.close()  # nobody could tell its end from a connection that broke
+            raise requests.HTTPError("an answer without length", response=response)
         response.raw = _Body(response.raw, self._limit if response.status_code == 200 else _ANSWER_BYTES)
         return response
 

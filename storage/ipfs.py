@@ -204,8 +204,8 @@ def _intact(daemon: Daemon, ref: PayloadRef) -> bool:
 def _blocks(source: Iterable[bytes], ref: PayloadRef) -> list[str]:
     """Return the addresses of all blocks of a payload, its own first.
 
-    A node of the tree is the root of the payload that the leaves below it would be, so all of them come from
-    ``ledger.cid``.
+    A node of the tree is the root of the payload that the leaves below it would be, so they come from
+    ``ledger.cid``; only a last node over a single leaf, which no payload has as its root, is left out.
     """
     leaves = _leaves(source)
     cids = [PayloadRef(leaf, 0).cid for leaf in leaves]
