@@ -13,6 +13,7 @@ from storage.files import (
     receive,
     stored,
     stored_length,
+    sweep,
     sync_directory,
     verified,
     verified_document,
@@ -94,6 +95,14 @@ class DirectoryStore:
     def path(self, ref: PayloadRef) -> Path:
         """Where the payload's file is, or would be. Its bytes are not verified by this."""
         return self.root / ref.cid
+
+    def sweep(self) -> None:
+        """Remove unfinished files that killed processes left; only while nobody else writes here.
+
+        Raises:
+            UnavailableError: one cannot be removed.
+        """
+        sweep(self.root)
 
     def _keep(self, source: Iterable[bytes], ref: PayloadRef) -> PayloadRef:
         if not self.intact(ref):

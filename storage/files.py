@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import tempfile
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ __all__ = [
     "receive",
     "stored",
     "stored_length",
+    "sweep",
     "sync_directory",
     "verified",
     "verified_document",
@@ -31,6 +33,9 @@ __all__ = [
 ]
 
 _PIECE = CHUNK_BYTES
+_PARTIAL = ".partial-"
+# What no payload is called: files and updates that are being written, rounds that are being recomputed.
+_UNFINISHED = (_PARTIAL, ".update-", ".work-")
 
 
 @contextmanager
@@ -44,7 +49,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         UnavailableError: the disk refuses, e.g. because it is full.
     """
     try:
-        handle, name = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_PARTIAL, dir=path.parent)
     except OSError as error:
         raise UnavailableError(f"cannot write into {path.parent}: {error.strerror}") from error
     temporary = Path(name)
@@ -59,6 +64,24 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         raise UnavailableError(f"cannot write {path.name}: {error.strerror}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(root: Path) -> None:
+    """Remove the unfinished files that killed processes left in a directory.
+
+    Only for whoever knows that nobody is writing there, e.g. because it holds the lock on the directory.
+
+    Raises:
+        UnavailableError: one cannot be removed.
+    """
+    try:
+        for path in [path for path in root.iterdir() if path.name.startswith(_UNFINISHED)]:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise UnavailableError(f"cannot sweep {root.name}: {error.strerror}") from error
 
 
 def sync_directory(path: Path) -> None:

@@ -33,6 +33,16 @@ class LocalFirst:
         self.local = local
         self.shared = shared
 
+    def sweep(self) -> None:
+        """Remove unfinished files that an earlier process of this role left in its directory.
+
+        For the role itself, once it has the lock on its state and before it starts to work.
+
+        Raises:
+            UnavailableError: one cannot be removed.
+        """
+        self.local.sweep()
+
     def keep(self, path: Path) -> PayloadRef:
         """Take a finished file over into the directory; nobody else sees it yet."""
         return self.local.adopt(path)

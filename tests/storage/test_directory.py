@@ -221,6 +221,30 @@ receive(source(), ref, Path({str(store.root)!r}) / ref.cid)
     assert store.get(ref) == LONG
 
 
+def test_what_a_killed_process_left_is_swept_away(store: DirectoryStore, tmp_path: Path) -> None:
+    """Half a payload, half an update, half a round; payloads, and what is no store's own, stay."""
+    ref = store.put(DATA)
+    outside = tmp_path / "outside"
+    _folder(outside)
+    for name in (".partial-k3x", ".update-1-7"):
+        (store.root / name).write_bytes(LONG)
+    _folder(store.root / ".work-a1")
+    (store.root / ".work-a1" / "link").symlink_to(outside)
+    (store.root / ".work-link").symlink_to(outside)
+    (store.root / "notes").write_bytes(b"")
+    store.sweep()
+    assert _names(store) == sorted([ref.cid, "notes"])
+    assert (outside / "inside").read_bytes() == DATA
+    store.sweep()
+    assert store.get(ref) == DATA
+
+
+def test_a_directory_that_vanished_cannot_be_swept(store: DirectoryStore) -> None:
+    store.root.rmdir()
+    with pytest.raises(UnavailableError, match="cannot sweep payloads: No such file or directory"):
+        store.sweep()
+
+
 def test_a_file_is_adopted_without_being_copied(store: DirectoryStore, tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.write_bytes(LONG)

@@ -162,6 +162,31 @@ def test_a_document_comes_from_the_own_directory_or_else_from_the_shared_store(
     assert store.local.document(REF.digest) == DATA
 
 
+def test_a_document_that_was_fetched_once_is_not_fetched_again(tmp_path: Path) -> None:
+    """Whatever it says: one that nobody can parse would otherwise be fetched anew at every step."""
+
+    class Counting(MemoryStore):
+        asked = 0
+
+        def document(self, digest: bytes) -> bytes:
+            self.asked += 1
+            return super().document(digest)
+
+    shared = Counting()
+    nonsense = shared.put(b"{not a document")
+    for _ in range(3):
+        store = LocalFirst(DirectoryStore(tmp_path / "own"), shared)  # also after a restart
+        assert store.document(nonsense.digest) == b"{not a document"
+    assert shared.asked == 1
+
+
+def test_what_an_earlier_process_left_is_swept_away(store: LocalFirst, tmp_path: Path) -> None:
+    store.keep(_file(tmp_path))
+    (store.local.root / ".update-1-1").write_bytes(DATA)
+    store.sweep()
+    assert [path.name for path in store.local.root.iterdir()] == [REF.cid]
+
+
 def test_a_document_that_nobody_has_is_missing(store: LocalFirst, shared: MemoryStore) -> None:
     with pytest.raises(PayloadMissing):
         store.document(REF.digest)
