@@ -340,7 +340,7 @@ def test_logs_of_several_transactions_in_one_block_are_counted_through() -> None
         ]
         for voter in voters:
             voter.start()
-        while len(_pooled(url, f)) < 2:
+        while len(_pooled(url, f)) < 2 and all(voter.is_alive() for voter in voters):
             pass
         rpc(url, "evm_mine")
         for voter in voters:
