@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 from eth_utils.address import to_checksum_address
@@ -321,55 +321,19 @@ class Consortium:
         """How often somebody was killed."""
         return sum(service.deaths for service in self.services)
 
-    # -- what must be true, whatever happened -------------------------------------------------------------
-
     def require_nothing_lost_or_done_twice(self) -> None:
         """Fail unless chain, journals and directories are as they must be after any faults."""
-        self._require_no_step_twice()
-        self._require_every_salt()
-        self._require_whole_files()
+        self.sandbox.local.view.update()
+        require_no_step_twice(
+            self.sandbox.local.view, [*self.sandbox.local.accounts, self.sandbox.aggregator_key]
+        )
+        require_every_salt(self.sandbox.local.view, [service.home for service in self.members])
+        folders = [service.home / "payloads" for service in self.services]
+        require_whole_files([self.sandbox.shared.root, *folders])
         self.sandbox.require_audit_holds()
 
-    def _require_no_step_twice(self) -> None:
-        self.sandbox.local.view.update()
-        steps: Counter[tuple[object, ...]] = Counter()
-        mined: dict[bytes, set[bytes]] = {}
-        for recorded in self.sandbox.local.view.history:
-            event = recorded.event
-            mined.setdefault(recorded.sender, set()).add(recorded.transaction)
-            kind = _KIND.get(type(event))
-            if kind is not None:
-                # Another result may be proposed and attested to than at first; the same one only once.
-                result = getattr(event, "result", None)
-                steps[kind, getattr(event, "round", None), recorded.sender, result] += 1
-        twice = {step: number for step, number in steps.items() if number > 1}
-        assert twice == {}
-        for account in [*self.sandbox.local.accounts, self.sandbox.aggregator_key]:
-            # A step that was sent once more and refused on chain would have no event and cost a nonce.
-            assert _nonce(self.sandbox, account) == len(mined.get(address(account), ()))
 
-    def _require_every_salt(self) -> None:
-        ledger = self.sandbox.local.ledger_id
-        for number, state in self.sandbox.run.rounds.items():
-            for member, committed in state.commitments.items():
-                path = self.members[member].home / "journal.sqlite"
-                journal = Journal(path, str(ledger), owner=False)
-                entry = journal.contribution(1, number)
-                journal.close()
-                assert entry is not None
-                assert (
-                    commitment(leaf(ledger, 1, number, member, entry.contribution), entry.salt) == committed
-                )
-
-    def _require_whole_files(self) -> None:
-        folders = [self.sandbox.shared.root, *(service.home / "payloads" for service in self.services)]
-        for path in (path for folder in folders for path in folder.iterdir()):
-            if path.name.startswith("."):
-                continue  # what was being written under no payload's name
-            hasher = PayloadHasher()
-            for piece in pieces(path):
-                hasher.update(piece)
-            assert hasher.ref().cid == path.name
+# -- what must be true, whatever happened -----------------------------------------------------------------
 
 
 _KIND = {
@@ -383,8 +347,58 @@ _KIND = {
 }
 
 
-def _nonce(sandbox: Sandbox, account: LocalAccount) -> int:
-    return int(sandbox.chain._w3.eth.get_transaction_count(to_checksum_address(address(account))))
+def require_no_step_twice(view: Follower, accounts: list[LocalAccount]) -> None:
+    """Fail where a step is on chain twice, or was sent once more and refused on chain."""
+    steps: Counter[tuple[object, ...]] = Counter()
+    mined: dict[bytes, set[bytes]] = {}
+    for recorded in view.history:
+        event = recorded.event
+        mined.setdefault(recorded.sender, set()).add(recorded.transaction)
+        kind = _KIND.get(type(event))
+        if kind is not None:
+            # Another result may be proposed and attested to than at first; the same one only once.
+            result = getattr(event, "result", None)
+            steps[kind, getattr(event, "round", None), recorded.sender, result] += 1
+    assert {step: number for step, number in steps.items() if number > 1} == {}
+    for account in accounts:
+        # One that was refused has no event, and has cost a nonce.
+        nonce = view.chain._w3.eth.get_transaction_count(to_checksum_address(address(account)))
+        assert nonce == len(mined.get(address(account), ()))
 
 
-__all__ = ["OUTSIDE", "Broken", "Consortium", "Killed", "Service", "Wrapped", "plainly"]
+def require_every_salt(view: Follower, homes: list[Path]) -> None:
+    """Fail unless the journal of each member opens each of its commitments."""
+    ledger = view.replay.ledger
+    for member, home in enumerate(homes):
+        with closing(Journal(home / "journal.sqlite", str(ledger), owner=False)) as journal:
+            for number, state in view.replay.runs[1].rounds.items():
+                entry, committed = journal.contribution(1, number), state.commitments.get(member)
+                if committed is not None:
+                    assert entry is not None
+                    opened = leaf(ledger, 1, number, member, entry.contribution)
+                    assert commitment(opened, entry.salt) == committed
+
+
+def require_whole_files(folders: list[Path]) -> None:
+    """Fail where something stands under a payload's name that is not that payload."""
+    for path in (path for folder in folders for path in folder.iterdir()):
+        if path.name.startswith("."):
+            continue  # what was being written under no payload's name
+        hasher = PayloadHasher()
+        for piece in pieces(path):
+            hasher.update(piece)
+        assert hasher.ref().cid == path.name
+
+
+__all__ = [
+    "OUTSIDE",
+    "Broken",
+    "Consortium",
+    "Killed",
+    "Service",
+    "Wrapped",
+    "plainly",
+    "require_every_salt",
+    "require_no_step_twice",
+    "require_whole_files",
+]
