@@ -1,0 +1,82 @@
+"""Each role a process of its own: the script that people paste, run as they run it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.chains import anvil
+from tests.cli.conftest import FEDLEDGER
+from tests.docs.pages import ROOT
+from tests.peers import js_ipfs
+from tests.processes import free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCRIPT = ROOT / "docs" / "tutorial" / "consortium.sh"
+PASSPHRASE = "marker-of-a-passphrase-7f3a"
+TIMEOUT = 900
+
+
+def follow(folder: Path, **variables: str) -> str:
+    """Run the script in a folder and return what it printed; a failure shows the roles' logs."""
+    shutil.copy(SCRIPT, folder)
+    path = f"{FEDLEDGER.parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "FEDLEDGER_PASSPHRASE": PASSPHRASE, **variables}
+    done = subprocess.run(
+        ["/bin/sh", SCRIPT.name],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=TIMEOUT,
+    )
+    logs = "".join(f"\n== {log}\n{log.read_text(encoding='utf-8')[-2000:]}" for log in folder.glob("*/log"))
+    assert done.returncode == 0, done.stdout + done.stderr + logs
+    return done.stdout
+
+
+def written(folder: Path) -> str:
+    """Everything that the processes wrote to logs."""
+    return "".join(log.read_text(encoding="utf-8") for log in [*folder.glob("*/log"), *folder.glob("*.log")])
+
+
+def test_the_script_certifies_three_rounds_and_an_auditor_who_shares_nothing_agrees(tmp_path: Path) -> None:
+    printed = follow(tmp_path, PORT=str(free_port()))
+    assert printed.count(" certified ") >= 3
+    assert "\naudit: holds; " in printed
+    # No secret and no value of a table is in a log.
+    logs = written(tmp_path)
+    assert PASSPHRASE not in logs + printed
+    cells = (tmp_path / "north" / "rows.csv").read_text(encoding="utf-8").splitlines()[1].split(",")
+    assert not any(cell in logs for cell in cells if len(cell) > 5)
+    assert '"message": "commit", "run": 1, "round": 1' in logs
+
+
+def test_the_same_on_anvil_and_an_ipfs_daemon(tmp_path: Path) -> None:
+    (tmp_path / "ipfs").mkdir()
+    (tmp_path / "work").mkdir()
+    with anvil(base_fee=0, gas_price=0) as rpc, js_ipfs(tmp_path / "ipfs") as store:
+        printed = follow(tmp_path / "work", RPC=rpc, STORE=store)
+    assert "\naudit: holds; " in printed
+
+
+@pytest.mark.parametrize("who", ["north", "aggregator"])
+def test_settings_that_init_wrote_are_read_again(tmp_path: Path, who: str) -> None:
+    chain = (
+        '[chain]\nendpoints = ["http://127.0.0.1:1"]\nchain_id = 5\n'
+        f'consortium = "0x{"01" * 20}"\nround_ledger = "0x{"02" * 20}"\n'
+    )
+    (tmp_path / "consortium.toml").write_text(chain, encoding="utf-8")
+    service, more = ("aggregator", []) if who == "aggregator" else ("node", ["--data", "rows.csv"])
+    command = [FEDLEDGER, service, "init", "--key", "key.json", "--store", 'a "quoted" place', *more]
+    for code, said in ((0, "now `fedledger"), (2, "is there already: expected a new file")):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)
+        assert done.returncode == code, done.stderr
+        assert said in done.stdout + done.stderr

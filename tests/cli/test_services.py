@@ -1,0 +1,249 @@
+"""Node and aggregator as processes: what they say when something is wrong, and that they carry on."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.chains import devnet
+from tests.processes import FEDLEDGER, PASSPHRASE, Processes, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KILLS = 200 if os.environ.get("FEDLEDGER_HYPOTHESIS") == "thorough" else 5
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with devnet() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def models(url: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The models of an undisturbed run."""
+    with Processes(tmp_path_factory.mktemp("undisturbed"), url).ready() as roles:
+        roles.start()
+        models = roles.wait_for_certified(2)
+        roles.require_each_step_once()
+        return models
+
+
+def test_processes_that_are_killed_at_random_moments_come_to_the_same_models(
+    url: str, models: list[str], tmp_path: Path
+) -> None:
+    """SIGKILL, whatever they are doing; then the same command again."""
+    dice = random.Random(11)  # noqa: S311 - moments, no secret
+    with Processes(tmp_path, url).ready() as roles:
+        roles.start()
+        for _ in range(KILLS):
+            lines = {who: roles.log(who).count("\n") for who in roles.keys}
+            who = dice.choice(list(roles.keys))
+            more = dice.randrange(3)
+            roles.wait(
+                lambda lines=lines, who=who, more=more: (
+                    len(roles.state().certified()) == 2 or roles.log(who).count("\n") > lines[who] + more - 1
+                ),
+                f"{more} more lines of {who}",
+            )
+            roles.kill(who)
+            roles.start(who)
+        assert roles.wait_for_certified(2) == models
+        roles.require_each_step_once()
+
+
+def test_after_the_death_of_all_the_same_commands_carry_on(
+    url: str, models: list[str], tmp_path: Path
+) -> None:
+    with Processes(tmp_path, url).ready() as roles:
+        for reached in (1, 2, 3):  # somebody committed, revealed, attested
+            roles.start()
+            roles.wait(
+                lambda reached=reached: roles.follower.update() is not None and _reached(roles, reached), ""
+            )
+            roles.kill()
+        roles.start()
+        assert roles.wait_for_certified(2) == models
+        roles.require_each_step_once()
+
+
+def _reached(roles: Processes, step: int) -> bool:
+    rounds = roles.state().rounds
+    if not rounds:
+        return False
+    first = rounds[1]
+    return bool((first.commitments, first.reveals, first.attestations)[step - 1])
+
+
+def test_a_second_node_with_the_same_state_is_refused(url: str, tmp_path: Path) -> None:
+    with Processes(tmp_path, url).ready() as roles:
+        roles.start(0)
+        roles.wait_for_log(0, "node of member 0")
+        second = subprocess.run(
+            [FEDLEDGER, "node", "run", "--config", str(roles.config(0))],
+            env={"FEDLEDGER_PASSPHRASE": PASSPHRASE},
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            timeout=120,
+        )
+        assert second.returncode == 2
+        assert "another process" in second.stderr.splitlines()[-1]
+        assert roles.stop(0) == 0
+
+
+def test_a_node_with_the_same_key_elsewhere_stops_without_harm(
+    url: str, models: list[str], tmp_path: Path
+) -> None:
+    """A copy of settings and key on another machine, with a journal of its own."""
+    with Processes(tmp_path, url).ready() as roles:
+        roles.start(0, 1)
+        roles.start("aggregator")
+        roles.wait(
+            lambda: bool(roles.state().rounds) and 0 in roles.state().rounds[1].commitments, "a commit"
+        )
+        roles.kill(0)
+        shutil.move(roles.home(0) / "state", roles.root / "first")
+        roles.accept(0)
+        roles.start(0)
+        roles.start(2)
+        roles.wait_for_log(0, "journal")
+        roles.kill(0)
+        shutil.rmtree(roles.home(0) / "state")
+        shutil.move(roles.root / "first", roles.home(0) / "state")
+        roles.start(0)
+        assert roles.wait_for_certified(2) == models
+        roles.require_each_step_once()
+
+
+def test_a_service_stops_when_it_is_asked_to_and_says_so(url: str, tmp_path: Path) -> None:
+    with Processes(tmp_path, url).ready() as roles:
+        roles.start(0, "aggregator")
+        for who, said in ((0, "node of member 0"), ("aggregator", "aggregator 0x")):
+            roles.wait_for_log(who, said)
+            assert roles.stop(who) == 0
+            assert json.loads(roles.log(who).splitlines()[-1])["message"] == "stopped"
+
+
+def _refused(roles: Processes, who: int, said: str) -> None:
+    roles.start(who)
+    assert roles.ended(who) == 2
+    (line,) = roles.log(who).splitlines()
+    assert line.startswith("fedledger: ")
+    assert said in line
+    assert PASSPHRASE not in line
+
+
+def test_what_is_configured_wrongly_is_one_line_before_anything_is_signed(url: str, tmp_path: Path) -> None:
+    with Processes(tmp_path, url) as roles:
+        good = roles.config(0).read_text(encoding="utf-8")
+        zero = "0x" + "07" * 20
+        consortium = "0x" + roles.network.consortium.hex()
+        ledger = "0x" + roles.network.round_ledger.hex()
+        before = roles.chain.head().number
+        for old, new, said in (
+            (f"chain_id = {roles.chain.chain_id}", "chain_id = 9", "chain id: expected 9"),
+            (consortium, zero, f"contract at {zero}: expected the code of Consortium"),
+            (ledger, consortium, "expected the code of RoundLedger"),
+            ("key.json", "missing.json", "expected a keystore file, got no such file"),
+            ("seed = 5", "sed = 5", "a key is missing: expected seed"),
+        ):
+            roles.config(0).write_text(good.replace(old, new), encoding="utf-8")
+            (roles.home(0) / "log").unlink(missing_ok=True)
+            _refused(roles, 0, said)
+        sent = {r.sender for r in roles.chain.history([roles.network.consortium], before + 1, before + 99)}
+        assert not sent
+
+
+def test_a_key_of_no_member_is_refused_and_a_removed_member_is_told(url: str, tmp_path: Path) -> None:
+    with Processes(tmp_path, url, members=4).ready() as roles:
+        for voter in (0, 1, 2):
+            roles.consortium.vote_remove(roles.keys[voter], 3)
+        _refused(roles, 3, "this key signs for no member of the consortium")
+
+
+def test_a_plan_that_was_not_accepted_is_named_and_trained_as_soon_as_it_is(url: str, tmp_path: Path) -> None:
+    with Processes(tmp_path, url, rounds=1) as roles:
+        for member in range(3):
+            roles.join(member)
+        roles.start()
+        for member in range(3):
+            roles.wait_for_log(member, "was not accepted here: `fedledger node accept")
+            roles.accept(member)
+        roles.wait_for_certified(1)
+
+
+def test_data_that_do_not_fit_are_named_and_looked_at_again(url: str, tmp_path: Path) -> None:
+    with Processes(tmp_path, url, rounds=1).ready() as roles:
+        rows = roles.home(1) / "rows.csv"
+        good = rows.read_text(encoding="utf-8")
+        rows.write_text(good.replace("marker", "marcer"), encoding="utf-8")
+        roles.start()
+        roles.wait_for_log(1, "expected a column named marker")
+        rows.write_text(good, encoding="utf-8")
+        roles.wait_for_certified(1)
+        roles.wait_for_log(1, "works again")
+        assert good.splitlines()[1].split(",")[0] not in roles.log(1)  # no value of a row
+
+
+def test_a_chain_that_is_away_for_a_while_costs_nothing(tmp_path: Path) -> None:
+    """The node is started before its chain answers."""
+    port = free_port()
+    with devnet() as url, Processes(tmp_path, url, rounds=1).ready() as roles:
+        good = roles.config(0).read_text(encoding="utf-8")
+        away = good.replace(url, f"http://127.0.0.1:{port}")
+        roles.config(0).write_text(away, encoding="utf-8")
+        roles.start(0)
+        roles.wait_for_log(0, "trying again")
+        roles.kill(0)
+        roles.config(0).write_text(good, encoding="utf-8")
+        roles.start()
+        roles.wait_for_certified(1)
+
+
+def test_metrics_and_health_are_served_on_loopback(url: str, tmp_path: Path) -> None:
+    port = free_port()
+    with Processes(tmp_path, url, rounds=1).ready() as roles:
+        text = roles.config(0).read_text(encoding="utf-8").replace("port = 0", f"port = {port}")
+        roles.config(0).write_text(text, encoding="utf-8")
+        roles.start()
+        roles.wait_for_certified(1)
+        roles.wait_for_log(0, '"message": "attest')
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+            metrics = answer.read().decode()
+        assert 'fedledger_node_steps_total{run="1",step="commit"} 1.0' in metrics
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=20) as answer:
+            assert json.loads(answer.read()) == {"well": True, "trouble": None}
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_preflight_says_of_each_thing_whether_it_is_well_and_what_to_do(tmp_path: Path, wrong: bool) -> None:
+    """On a chain of its own: one that many use runs ahead of the clock, a second a transaction."""
+    with devnet() as url, Processes(tmp_path, url).ready() as roles:
+        if wrong:
+            (roles.home(0) / "rows.csv").write_text("marker,age,ill\n1,2,\n", encoding="utf-8")
+        done = subprocess.run(
+            [FEDLEDGER, "preflight", "--config", str(roles.config(0)), "--format", "json"],
+            env={"FEDLEDGER_PASSPHRASE": PASSPHRASE},
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == (1 if wrong else 0), done.stdout + done.stderr
+        outcomes = {outcome["name"]: outcome for outcome in json.loads(done.stdout)}
+        assert set(outcomes) == {"chain", "key", "gas", "clock", "store", "data", "disk"}
+        assert [name for name, outcome in outcomes.items() if not outcome["well"]] == (
+            ["data"] if wrong else []
+        )
+        assert PASSPHRASE not in done.stdout + done.stderr
