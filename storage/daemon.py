@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["Address", "Daemon", "NoAnswer"]
+__all__ = ["Address", "Daemon", "NoAnswer", "is_loopback"]
 
 _ANSWER_BYTES = 1 << 16  # of JSON; what a daemon says of itself or of one payload is a few kilobytes
 # How long a daemon may look for a block that is not pinned.
@@ -117,7 +117,18 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         """Whether the address itself says that it is this machine; what a name leads to is not asked."""
-        return self.kind != "dns" and ipaddress.ip_address(self.host).is_loopback
+        return is_loopback(f"/{self.kind}/{self.host}")
+
+
+def is_loopback(multiaddr: str) -> bool:
+    """Whether a multiaddr of any kind says that nobody but this machine gets there."""
+    _, kind, host, *_ = [*multiaddr.split("/"), "", "", ""]
+    if kind not in {"ip4", "ip6"}:
+        return kind == "unix"
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _is_host(kind: str, host: str) -> bool:
@@ -161,6 +172,10 @@ class Daemon:
             finally:
                 answer.close()
 
+    def keeps(self, cid: str) -> bool:
+        """Whether the daemon says that a payload is pinned, so that no garbage collection takes it."""
+        return self._agrees("/pin/ls", cid, {"type": "recursive"})
+
     def holds(self, cid: str) -> bool:
         """Whether the daemon says that it has a payload's first block itself; nobody else is asked.
 
@@ -168,7 +183,7 @@ class Daemon:
         network, even when it has none, until the time that it is given has passed.
         """
         look = {"timeout": f"{int(_LOOK_SECONDS * 1000)}ms"}
-        return self._agrees("/pin/ls", cid, {"type": "recursive"}) or self._agrees("/block/stat", cid, look)
+        return self.keeps(cid) or self._agrees("/block/stat", cid, look)
 
     def _agrees(self, call: str, cid: str, options: dict[str, str]) -> bool:
         try:
@@ -209,8 +224,16 @@ class Daemon:
 
     def listeners(self) -> list[str] | None:
         """Return where the daemon listens for others; None where it says that it is offline."""
-        found = self._listed("/swarm/addrs/local", "Strings")
-        return None if found is None else [str(address) for address in found]
+        announced = self._listed("/swarm/addrs/local", "Strings")
+        if announced is None:
+            return None
+        try:
+            bound = self._listed("/swarm/addrs/listen", "Strings")
+        except NoAnswer as error:
+            if not error.refused:  # js-ipfs does not know this call
+                raise
+            bound = []
+        return sorted({str(address) for address in [*announced, *(bound or [])]})
 
     def _listed(self, call: str, field: str) -> list[Any] | None:
         try:
@@ -236,15 +259,15 @@ class Daemon:
         if isinstance(error, exceptions.ErrorResponse):
             return NoAnswer(f"{self} refused: {error}", refused=True)
         if isinstance(error, exceptions.TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError):
-            todo = "see whether it is busy, or check [store] addresses"
+            todo = "see whether it is busy, or check [store]"
             return NoAnswer(f"{self} was silent or too slow for {self.timeout:g} s; {todo}", silent=True)
         if isinstance(error, exceptions.ConnectionError):
-            return NoAnswer(f"{self} does not answer; start it, or check [store] addresses")
+            return NoAnswer(f"{self} does not answer; start it, or check [store]")
         if isinstance(error, exceptions.StatusError):
             status = getattr(getattr(error.original, "response", None), "status_code", "an error")
-            return NoAnswer(f"{self} answered {status}; is it an IPFS daemon? check [store] addresses")
+            return NoAnswer(f"{self} answered {status}; is it an IPFS daemon? check [store]")
         reason = f"gave an answer that breaks off or is not an IPFS daemon's ({type(error).__name__})"
-        return NoAnswer(f"{self} {reason}; see its log, or check [store] addresses")
+        return NoAnswer(f"{self} {reason}; see its log, or check [store]")
 
 
 # -- the transport -------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ledger.canonical import MAX_DOCUMENT_BYTES
 from ledger.cid import CHUNK_BYTES, PayloadHasher, PayloadRef, digest_of_leaves, parse_cid
 from ledger.errors import PayloadCorrupt, PayloadMissing, UnavailableError, UsageError
-from storage.daemon import Address, Daemon, NoAnswer
+from storage.daemon import Address, Daemon, NoAnswer, is_loopback
 from storage.files import drain, pieces, receive, verified, verified_document
 
 if TYPE_CHECKING:
@@ -85,10 +85,10 @@ class IpfsStore:
         self._ask(lambda daemon: drain(verified(_arriving(daemon, ref.cid, ref.length), ref)))
 
     def has(self, ref: PayloadRef) -> bool:
-        """Whether a daemon says that it has the payload's first block itself; their peers are not asked."""
+        """Whether a daemon says that it keeps the payload, pinned; what it only holds may go at any time."""
 
         def look(daemon: Daemon) -> None:
-            if not daemon.holds(ref.cid):
+            if not daemon.keeps(ref.cid):
                 raise PayloadMissing(f"payload {ref.cid} is not kept by {daemon}")
 
         try:
@@ -104,7 +104,8 @@ class IpfsStore:
         where its network is private. No daemon tells whether it has a private-network key: that is the
         operator's word (``private_network``), and is refused where the daemon listens over UDP, which none
         with a key does. A daemon that says it is online, or that could be reached or reach others by its
-        listeners, its peers or its configuration, is not offline.
+        listeners, its peers or its configuration, is not offline. Nor is it safe where its RPC or its gateway
+        listens beyond loopback: anybody gets a payload there whose digest the chain tells.
 
         Raises:
             UnavailableError: a daemon does not say.
@@ -246,8 +247,12 @@ def _exposure(daemon: Daemon, *, private_network: bool) -> str | None:
     todo = "give it a private network (swarm.key), or use a daemon on loopback that is offline"
     if not daemon.address.is_loopback:
         return f"{daemon} is not on loopback, and payloads are in the clear: {todo}"
-    if listeners is not None and (listeners or daemon.peers() or _reaches_out(daemon.configuration())):
+    configuration = daemon.configuration()
+    if listeners is not None and (listeners or daemon.peers() or _reaches_out(configuration)):
         return f"{daemon} is not offline, and payloads are in the clear: {todo}"
+    doors = [_setting(configuration, ("Addresses", name)) for name in ("API", "Gateway")]
+    if not all(map(_closed, doors)):
+        return f"{daemon} serves its RPC or gateway beyond loopback, and payloads are in the clear: {todo}"
     return None
 
 
@@ -260,6 +265,12 @@ def _reaches_out(configuration: object) -> bool:
         ("Discovery", "MDNS", "Enabled"),
     )
     return any(_setting(configuration, names) for names in settings)
+
+
+def _closed(door: object) -> bool:
+    """Whether an address, or a list of them, or none, leads to this machine alone."""
+    addresses = door if isinstance(door, list) else [door] if door else []
+    return all(isinstance(address, str) and is_loopback(address) for address in addresses)
 
 
 def _setting(value: object, names: Sequence[str]) -> object:

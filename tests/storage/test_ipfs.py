@@ -138,13 +138,13 @@ def test_a_daemon_that_does_not_get_on_is_left(kind: str) -> None:
 
 @pytest.mark.parametrize("call", ["pin_ls", "block_stat", "add"])
 def test_a_daemon_that_is_silent_to_a_question_is_left(call: str) -> None:
-    with faulty(**{call: silent}) as daemon:
-        store = _hasty(daemon.address)
-        with pytest.raises(UnavailableError, match="was silent or too slow"):
-            store.put(DATA)
-        if call != "add":
-            with pytest.raises(UnavailableError, match="was silent or too slow"):
-                store.has(REF)
+    with faulty(**{call: silent}) as daemon, pytest.raises(UnavailableError, match="was silent or too slow"):
+        _hasty(daemon.address).put(DATA)
+
+
+def test_whether_a_silent_daemon_has_something_cannot_be_found_out() -> None:
+    with faulty(pin_ls=silent) as daemon, pytest.raises(UnavailableError, match="was silent or too slow"):
+        _hasty(daemon.address).has(REF)
 
 
 BROKEN: dict[str, Behaviour] = {
@@ -225,7 +225,7 @@ def test_an_error_that_is_not_a_daemons_is_unavailable(status: int, tmp_path: Pa
     with faulty(pin_ls=KEPT, cat=whole(b"<html>", status)) as daemon:
         for error in _read_all(IpfsStore([daemon.address], timeout=120, attempts=1), tmp_path):
             assert isinstance(error, UnavailableError)
-            assert f"answered {status}; is it an IPFS daemon? check [store] addresses" in str(error)
+            assert f"answered {status}; is it an IPFS daemon? check [store]" in str(error)
 
 
 @pytest.mark.parametrize("text", [b'{"Message": "' + b"x" * (1 << 20), b"[" * (1 << 20), b"{\n" * (1 << 19)])
@@ -323,7 +323,7 @@ def test_a_daemon_that_is_not_there_says_what_to_do() -> None:
     for ask in (lambda: store.get(REF), lambda: store.put(DATA), lambda: store.has(REF), store.exposure):
         with pytest.raises(UnavailableError) as caught:
             ask()
-        wanted = f"the IPFS daemon at {address}/http does not answer; start it, or check [store] addresses"
+        wanted = f"the IPFS daemon at {address}/http does not answer; start it, or check [store]"
         assert str(caught.value) == wanted
 
 
@@ -450,7 +450,8 @@ def test_a_store_needs_a_daemon_a_time_limit_and_an_attempt(arguments: dict[str,
 
 # -- who can see the payloads --------------------------------------------------------------------------------
 
-QUIET = {"Addresses": {"Swarm": []}, "Bootstrap": [], "Discovery": {"MDNS": {"Enabled": False}}}
+LOOPBACK = {"API": "/ip4/127.0.0.1/tcp/5001", "Gateway": ["/ip4/127.0.0.1/tcp/8080", "/ip6/::1/tcp/8080"]}
+QUIET = {"Addresses": {"Swarm": [], **LOOPBACK}, "Bootstrap": [], "Discovery": {"MDNS": {"Enabled": False}}}
 NOT_ONLINE = says({"Message": "this command must be run in online mode", "Type": "error"}, 500)
 NOWHERE = says({"Strings": []})
 
@@ -460,12 +461,27 @@ def test_a_daemon_on_loopback_that_is_offline_is_safe(js_ipfs_daemon: Peer) -> N
 
 
 def test_a_daemon_that_says_it_is_offline_is_believed() -> None:
-    with faulty(swarm_peers=NOT_ONLINE, swarm_addrs_local=NOT_ONLINE) as daemon:
+    online = says({**QUIET, "Bootstrap": ["/dnsaddr/bootstrap.example"]})  # were it started otherwise
+    with faulty(swarm_peers=NOT_ONLINE, swarm_addrs_local=NOT_ONLINE, config_show=online) as daemon:
         assert _patient(daemon.address).exposure() is None
+
+
+@pytest.mark.parametrize(
+    "door", ["/ip4/0.0.0.0/tcp/8080", ["/ip4/127.0.0.1/tcp/1", "/dns/kubo/tcp/8080"], 7, "x"]
+)
+@pytest.mark.parametrize("name", ["API", "Gateway"])
+def test_a_daemon_that_is_offline_serves_nobody_else_over_http(name: str, door: object) -> None:
+    """Digests are on the chain, and a gateway gives everybody what has a digest."""
+    config = says({**QUIET, "Addresses": {"API": "/ip4/127.0.0.1/tcp/5001", name: door}})
+    with faulty(swarm_peers=NOT_ONLINE, swarm_addrs_local=NOT_ONLINE, config_show=config) as daemon:
+        reason = _patient(daemon.address).exposure()
+        assert reason is not None
+        assert "serves its RPC or gateway beyond loopback" in reason
 
 
 REACHABLE: dict[str, dict[str, Behaviour]] = {
     "it listens": {"swarm_addrs_local": says({"Strings": ["/ip4/0.0.0.0/tcp/4001"]})},
+    "it listens unannounced": {"swarm_addrs_listen": says({"Strings": ["/ip4/10.0.0.7/tcp/4001"]})},
     "it has peers": {"swarm_peers": says({"Peers": [{"Peer": "other"}]})},
     "it would listen": {"config_show": says({**QUIET, "Addresses": {"Swarm": ["/ip4/0.0.0.0/tcp/4001"]}})},
     "it would dial": {"config_show": says({**QUIET, "Bootstrap": ["/dnsaddr/bootstrap.example"]})},
@@ -514,7 +530,8 @@ def test_a_daemon_that_does_not_say_is_not_taken_for_safe(answer: object) -> Non
 
 
 def test_every_daemon_must_be_safe(js_ipfs_daemon: Peer) -> None:
-    with faulty(swarm_addrs_local=says({"Strings": ["/ip4/0.0.0.0/tcp/4001"]})) as daemon:
+    listens = says({"Strings": ["/ip4/0.0.0.0/tcp/4001"]})
+    with faulty(swarm_addrs_local=listens, config_show=says(QUIET)) as daemon:
         assert _patient(js_ipfs_daemon.address, daemon.address).exposure() is not None
 
 
@@ -527,6 +544,8 @@ def test_a_payload_is_pinned(js_ipfs_daemon: Peer) -> None:
     data = os.urandom(100)
     ref = store.put(data)
     js_ipfs_daemon.ask("pin/rm", arg=ref.cid)
+    assert not store.has(ref)
+    assert store.get(ref) == data
     store.put(data)
     js_ipfs_daemon.ask("repo/gc")
     assert store.has(ref)

@@ -50,7 +50,7 @@ def test_neither_nothing_nor_a_url_is_a_place(place: str) -> None:
 
 def test_a_private_network_is_stated_with_the_place() -> None:
     listens = says({"Strings": ["/ip4/10.0.0.7/tcp/4001"]})
-    with faulty(swarm_addrs_local=listens) as daemon:
+    with faulty(swarm_addrs_local=listens, swarm_peers=says({"Peers": []}), config_show=says({})) as daemon:
         exposed, private = open_store(daemon.address), open_store(daemon.address, private_network=True)
         assert isinstance(exposed, IpfsStore)
         assert isinstance(private, IpfsStore)
