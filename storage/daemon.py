@@ -261,6 +261,11 @@ class Daemon:
         if isinstance(error, exceptions.TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError):
             todo = "see whether it is busy, or check [store]"
             return NoAnswer(f"{self} was silent or too slow for {self.timeout:g} s; {todo}", silent=True)
+        if isinstance(error, exceptions.ConnectionError) and isinstance(
+            error.original, requests.exceptions.SSLError
+        ):
+            todo = "check [store], or name the certificate in SSL_CERT_FILE"
+            return NoAnswer(f"{self} speaks no TLS, or has no certificate that this machine trusts; {todo}")
         if isinstance(error, exceptions.ConnectionError):
             return NoAnswer(f"{self} does not answer; start it, or check [store]")
         if isinstance(error, exceptions.StatusError):

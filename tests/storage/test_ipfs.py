@@ -327,6 +327,15 @@ def test_a_daemon_that_is_not_there_says_what_to_do() -> None:
         assert str(caught.value) == wanted
 
 
+def test_a_daemon_that_speaks_no_tls_is_not_spoken_to_without() -> None:
+    with faulty(pin_ls=KEPT, cat=whole(DATA)) as daemon:
+        with pytest.raises(
+            UnavailableError, match="speaks no TLS, or has no certificate that this machine trusts"
+        ):
+            IpfsStore([f"{daemon.address}/https"], timeout=120, attempts=1).get(REF)
+        assert daemon.asked == []
+
+
 FIRST: dict[str, dict[str, Behaviour]] = {
     "lies": {"pin_ls": KEPT, "cat": whole(bytes(len(DATA)))},
     "breaks off": {"pin_ls": KEPT, "cat": broken_off(HEAD)},
