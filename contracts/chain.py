@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError, EncodingError
@@ -20,7 +20,7 @@ from web3.exceptions import BlockNotFound, ContractLogicError, Web3RPCError
 from contracts import artifacts
 from contracts.artifacts import selector
 from contracts.events import decode_log, plain, snake_case
-from contracts.transactions import Receipt, Signer, Transactions, foreign_errors
+from contracts.transactions import Transactions, foreign_errors
 from ledger.errors import ChainError, ContractError, UsageError
 from ledger.records import Position, Recorded
 
@@ -37,6 +37,19 @@ _LONGEST_PAGE = 5_000
 """Blocks whose events are asked for at once: many public endpoints allow no more."""
 
 
+class Signer(Protocol):
+    """A key that signs transactions: ``eth_account``'s ``LocalAccount`` is one."""
+
+    @property
+    def address(self) -> Any:
+        """Checksummed address."""
+        ...
+
+    def sign_transaction(self, transaction_dict: Any) -> Any:
+        """Return the signed transaction, with ``raw_transaction`` and ``hash``."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """A block's number, hash and time in seconds."""
@@ -44,6 +57,16 @@ class Block:
     number: int
     hash: bytes
     time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a transaction: its hash, block and gas."""
+
+    transaction: bytes
+    block: int
+    gas_used: int
+    contract: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +274,9 @@ class Chain:
 
     def _send(self, signer: Signer, request: dict[str, Any]) -> tuple[Receipt, bool]:
         """Send a transaction and wait; returns its receipt, and whether it succeeded."""
-        return self._transactions.send(signer, request)
+        raw = self._transactions.send(signer, request)
+        with foreign_errors("read a receipt"):
+            return _receipt(raw), raw["status"] == 1
 
 
 def _checksum(address: bytes) -> ChecksumAddress:
@@ -309,3 +334,13 @@ def _recorded(log: Any, block: _Contents) -> Recorded | None:
 
 def _block(block: Any) -> Block:
     return Block(block["number"], bytes(block["hash"]), block["timestamp"])
+
+
+def _receipt(receipt: Any) -> Receipt:
+    created = receipt.get("contractAddress")
+    return Receipt(
+        bytes(receipt["transactionHash"]),
+        receipt["blockNumber"],
+        receipt["gasUsed"],
+        to_canonical_address(created) if created else None,
+    )

@@ -21,9 +21,8 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from eth_utils.address import to_canonical_address
 from web3.exceptions import TransactionIndexingInProgress, TransactionNotFound, Web3Exception, Web3RPCError
 
 from ledger.errors import ChainError
@@ -33,7 +32,9 @@ if TYPE_CHECKING:
 
     from web3 import Web3
 
-__all__ = ["Receipt", "Signer", "Transactions", "foreign_errors"]
+    from contracts.chain import Signer
+
+__all__ = ["Transactions", "foreign_errors"]
 
 _GWEI = 10**9
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
@@ -54,29 +55,6 @@ def foreign_errors(what: str) -> Iterator[None]:
         yield
     except (Web3Exception, OSError, *_SHAPES) as error:
         raise ChainError(f"cannot {what}", got=error) from error
-
-
-class Signer(Protocol):
-    """A key that signs transactions: ``eth_account``'s ``LocalAccount`` is one."""
-
-    @property
-    def address(self) -> Any:
-        """Checksummed address."""
-        ...
-
-    def sign_transaction(self, transaction_dict: Any) -> Any:
-        """Return the signed transaction, with ``raw_transaction`` and ``hash``."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of a transaction: its hash, block and gas."""
-
-    transaction: bytes
-    block: int
-    gas_used: int
-    contract: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +122,8 @@ class Transactions:
             finally:
                 account.in_turn -= 1
 
-    def send(self, signer: Signer, request: dict[str, Any]) -> tuple[Receipt, bool]:
-        """Send a transaction and wait; returns its receipt, and whether it succeeded.
+    def send(self, signer: Signer, request: dict[str, Any]) -> Any:
+        """Send a transaction, wait, and return its receipt as web3 gives it.
 
         Raises:
             ChainError: it was refused, or is not known to be mined; the message says which.
@@ -156,7 +134,7 @@ class Transactions:
                 nonce = self._next_nonce(signer, account)
                 receipt = _Sending(self, signer, request, nonce, self.fees()).run()
                 account.mined = (nonce, int(receipt["blockNumber"]))
-                return _receipt(receipt), receipt["status"] == 1
+                return receipt
 
     def fees(self) -> _Fees:
         """Return fees that suffice for the next blocks: the base fee may double in six."""
@@ -400,13 +378,3 @@ class _Sending:
 def _is_underpriced(refusal: Web3RPCError) -> bool:
     message = str(refusal).lower()
     return "underpriced" in message or "replacement" in message
-
-
-def _receipt(receipt: Any) -> Receipt:
-    created = receipt.get("contractAddress")
-    return Receipt(
-        bytes(receipt["transactionHash"]),
-        receipt["blockNumber"],
-        receipt["gasUsed"],
-        to_canonical_address(created) if created else None,
-    )

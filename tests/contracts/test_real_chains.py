@@ -212,7 +212,8 @@ def test_a_deeper_reorganisation_than_is_remembered_is_read_from_the_beginning()
         assert follower.history == []
 
 
-def test_a_chain_that_is_replaced_while_it_is_read_is_read_anew() -> None:
+@pytest.mark.parametrize("moment", ["before its events are read", "after they were read"])
+def test_a_chain_that_is_replaced_while_it_is_read_is_read_anew(moment: str) -> None:
     with anvil() as url:
         f = consortium_on(url)
         f.start()
@@ -225,6 +226,7 @@ def test_a_chain_that_is_replaced_while_it_is_read_is_read_anew() -> None:
             if request["method"] == "eth_getLogs" and not replaced:
                 replaced = True
                 _reorganise(url, 1)
+                return forward(url, request) if moment.startswith("before") else reply
             return reply
 
         with endpoint(behave) as (proxy, _):
