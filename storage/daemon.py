@@ -258,7 +258,7 @@ class Daemon:
     def _no_answer(self, error: Exception) -> NoAnswer:
         if isinstance(error, exceptions.ErrorResponse):
             return NoAnswer(f"{self} refused: {error}", refused=True)
-        if isinstance(error, exceptions.TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError):
+        if _timed_out(error):
             todo = "see whether it is busy, or check [store]"
             return NoAnswer(f"{self} was silent or too slow for {self.timeout:g} s; {todo}", silent=True)
         if isinstance(error, exceptions.ConnectionError) and isinstance(
@@ -273,6 +273,13 @@ class Daemon:
             return NoAnswer(f"{self} answered {status}; is it an IPFS daemon? check [store]")
         reason = f"gave an answer that breaks off or is not an IPFS daemon's ({type(error).__name__})"
         return NoAnswer(f"{self} {reason}; see its log, or check [store]")
+
+
+def _timed_out(error: BaseException | None) -> bool:
+    """Whether a time limit that passed is behind an error, under whichever name a library gave it."""
+    while error is not None and not isinstance(error, TimeoutError):
+        error = error.__context__
+    return error is not None
 
 
 # -- the transport -------------------------------------------------------------------------------------------

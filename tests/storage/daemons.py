@@ -50,9 +50,11 @@ class Answer(BaseHTTPRequestHandler):
         call = self.path.partition("?")[0].removeprefix("/api/v0/")
         self.faulty.asked.append(call)
         self.close_connection = True
+        behaviour = self.behaviours.get(call, refused)
         with suppress(OSError):
-            self._read_body()
-            self.behaviours.get(call, refused)(self)
+            if behaviour is not deaf:
+                self._read_body()
+            behaviour(self)
 
     def _read_body(self) -> None:
         if self.headers.get("Transfer-Encoding") != "chunked":
@@ -129,6 +131,11 @@ def broken_off(data: bytes) -> Behaviour:
 
 def silent(answer: Answer) -> None:
     """No answer."""
+    answer.faulty.stopping.wait()
+
+
+def deaf(answer: Answer) -> None:
+    """No answer, and what is sent is not read."""
     answer.faulty.stopping.wait()
 
 

@@ -22,6 +22,7 @@ from tests.storage.daemons import (
     KEPT,
     ONLINE_ALONE,
     broken_off,
+    deaf,
     dribbling,
     endless,
     faulty,
@@ -133,13 +134,36 @@ def test_a_daemon_that_does_not_get_on_is_left(kind: str) -> None:
         with pytest.raises(UnavailableError, match=r"was silent or too slow for 0\.5 s") as caught:
             _hasty(daemon.address).get(PayloadRef(REF.digest, 1 << 19))
         assert daemon.address in str(caught.value)
-        assert daemon.asked.count("cat") == 1  # asking again would only wait again
+        assert daemon.asked.count("cat") <= 1  # asking again would only wait again
 
 
 @pytest.mark.parametrize("call", ["pin_ls", "block_stat", "add"])
 def test_a_daemon_that_is_silent_to_a_question_is_left(call: str) -> None:
     with faulty(**{call: silent}) as daemon, pytest.raises(UnavailableError, match="was silent or too slow"):
         _hasty(daemon.address).put(DATA)
+
+
+def test_a_daemon_that_stops_listening_is_left(tmp_path: Path) -> None:
+    with (tmp_path / "long").open("wb") as file:
+        file.truncate(64 << 20)  # more than any socket buffers
+    with faulty(add=deaf) as daemon, pytest.raises(UnavailableError, match="was silent or too slow"):
+        _hasty(daemon.address).put_file(tmp_path / "long")
+
+
+def test_a_large_payload_passes_through_in_pieces(js_ipfs_daemon: Peer, tmp_path: Path) -> None:
+    with (tmp_path / "long").open("wb") as file:
+        file.truncate(64 << 20)
+    store = _patient(js_ipfs_daemon.address)
+    tracemalloc.start()
+    try:
+        ref = store.put_file(tmp_path / "long")
+        store.verify(ref)
+        store.fetch(ref, tmp_path / "fetched")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 << 20
+    assert (tmp_path / "fetched").stat().st_size == 64 << 20
 
 
 def test_whether_a_silent_daemon_has_something_cannot_be_found_out() -> None:
@@ -298,7 +322,7 @@ def test_what_no_peer_gives_is_missing(cat: Behaviour) -> None:
         faulty(swarm_peers=says({"Peers": [{"Peer": "other"}]}), cat=cat) as daemon,
         pytest.raises(PayloadMissing, match="and its peers do not give it"),
     ):
-        _hasty(daemon.address).get(REF)
+        IpfsStore([daemon.address], timeout=4).get(REF)
 
 
 def test_what_a_daemon_without_peers_has_not_is_missing_at_once() -> None:
@@ -360,7 +384,7 @@ def test_a_payload_comes_from_the_next_daemon(js_ipfs_daemon: Peer, tmp_path: Pa
 def test_a_silent_daemon_does_not_keep_a_payload_back(js_ipfs_daemon: Peer) -> None:
     _patient(js_ipfs_daemon.address).put(DATA)
     with faulty(pin_ls=KEPT, cat=silent) as daemon:
-        assert IpfsStore([daemon.address, js_ipfs_daemon.address], timeout=5).get(REF) == DATA
+        assert IpfsStore([daemon.address, js_ipfs_daemon.address], timeout=10).get(REF) == DATA
 
 
 def test_a_payload_goes_to_the_first_daemon_that_takes_it(js_ipfs_daemon: Peer) -> None:
