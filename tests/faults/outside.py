@@ -3,6 +3,7 @@
 A role's outside is the chain, the shared payload store, its own directory and its journal. Each call to one
 of them has a name (``shared.put_file``, ``chain.transact.commit``) and can end in four ways: as it should;
 lost before it happened; done, with its reply lost; and with the death of the process before or after it.
+The calls to the chain can also be those on the wire (``rpc.eth_call``).
 
 A role that dies keeps what its directory holds at that moment, as a copy: nothing is closed, flushed or
 cleaned up after it.
@@ -16,8 +17,11 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 from eth_utils.address import to_checksum_address
+from web3 import Web3
+from web3.providers import BaseProvider
 
 from aggregator.service import AggregatorService
+from contracts.chain import Chain
 from contracts.follower import Follower
 from contracts.local import faucet
 from ledger import records
@@ -46,6 +50,9 @@ OUTSIDE = {
     "journal": ("contribution", "intend", "report", "reported", "accepted"),
 }
 """Methods that reach the outside, by place."""
+
+_ERRORS: dict[str, type[Exception]] = {"chain": ChainError, "rpc": ConnectionError}
+"""What a broken call raises, by place; ``UnavailableError`` elsewhere."""
 
 _ENDLESS = 3000
 """Laps after which a test has gone astray."""
@@ -85,7 +92,7 @@ class Broken:
         self.calls[name] += 1
         if name != self._name:
             return call()
-        error = ChainError if name.startswith(("chain", "rpc")) else UnavailableError
+        error = _ERRORS.get(name.partition(".")[0], UnavailableError)
         if self.calls[name] in self._lost:
             self.broken += 1
             raise error(f"a call was lost: {name}")
@@ -122,6 +129,19 @@ class Wrapped:
             return self._around(full, lambda: attribute(*arguments, **options))
 
         return called
+
+
+class _Line(BaseProvider):
+    """The wire between a role and the sandbox's chain."""
+
+    def __init__(self, inner: Any, around: Around) -> None:
+        super().__init__()
+        self._inner = inner
+        self._around = around
+
+    def request_func(self, w3: Any, middleware_onion: Any) -> Any:
+        request = self._inner.request_func(w3, middleware_onion)
+        return lambda method, params: self._around(f"rpc.{method}", lambda: request(method, params))
 
 
 class Service:
@@ -191,7 +211,7 @@ class Consortium:
         restart: whether a role that fails is started anew.
         members: how many hospitals.
         aggregator_alive: whether the aggregator takes part.
-        line: builds a role's view of the chain from what makes its calls; None for the chain itself.
+        by_line: whether the calls to the chain are those on the wire, and not those of ``Chain``.
     """
 
     def __init__(
@@ -204,12 +224,12 @@ class Consortium:
         restart: bool = False,
         members: int = 3,
         aggregator_alive: bool = True,
-        line: Callable[[Sandbox, Around], Any] | None = None,
+        by_line: bool = False,
     ) -> None:
         self.sandbox = Sandbox(root, members=members, rounds=rounds)
         self.rounds = rounds
         self._confirmations = confirmations
-        self._line = line
+        self._by_line = by_line
         # The sandbox's own nodes joined, and own the journals. Ours start from nothing.
         self.sandbox.local._closing.close()
         shutil.rmtree(root / "state")
@@ -245,8 +265,8 @@ class Consortium:
 
     def _follower(self, around: Around) -> Follower:
         chain: Any = Wrapped(self.sandbox.chain, "chain", around)
-        if self._line is not None:
-            chain = self._line(self.sandbox, around)
+        if self._by_line:
+            chain = Chain(Web3(_Line(self.sandbox.chain._provider, around)))
         return Follower(chain, self.sandbox.local.deployment, confirmations=self._confirmations)
 
     def _aggregator(self, home: Path, around: Around) -> AggregatorService:

@@ -12,7 +12,7 @@ import os
 from collections import Counter
 from contextlib import closing
 from functools import partial
-from itertools import product
+from itertools import count, product
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -110,6 +110,28 @@ def test_transactions_that_are_lost_by_turns_change_nothing_where_blocks_are_rea
     assert models == undisturbed[0]
 
 
+REQUESTS = (
+    "rpc.eth_call",
+    "rpc.eth_chainId",
+    "rpc.eth_getBlockByNumber",
+    "rpc.eth_getLogs",
+    "rpc.eth_getTransactionCount",
+    "rpc.eth_getTransactionReceipt",
+    "rpc.eth_sendRawTransaction",
+)
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_requests_to_an_endpoint_that_are_lost_by_turns_change_nothing(
+    tmp_path: Path, undisturbed: Undisturbed, name: str
+) -> None:
+    """A raw transaction whose reply is lost was mined: it is found, and not sent again."""
+    models, calls = _played(tmp_path, lambda _: Broken(name, **BY_TURNS), by_line=True)
+    assert models == undisturbed[0]
+    assert calls[name] > 1
+    assert {call for call in calls if call.startswith("rpc")} <= {*REQUESTS, "rpc.eth_getTransactionByHash"}
+
+
 def _played_without_aggregator(root: Path, name: str) -> list[str]:
     """Of three members two are away until the first round was aborted; nobody has an aggregator."""
     around = partial(Broken, f"chain.transact.{name}", **BY_TURNS)
@@ -150,15 +172,18 @@ def test_members_in_the_aggregators_place_send_nothing_twice(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "fault", "restart"),
-    [*product(CALLS, ("lost", "unanswered"), (False, True))] if THOROUGH else [],
+    [*product(CALLS + REQUESTS, ("lost", "unanswered"), (False, True))] if THOROUGH else [],
 )
 def test_each_call_that_fails_alone_changes_nothing(
     tmp_path: Path, undisturbed: Undisturbed, name: str, fault: str, restart: bool
 ) -> None:
-    for number in range(1, undisturbed[1][name] + 1):
-        once: dict[str, Any] = {fault: (number,)}
-        models, _ = _played(tmp_path / str(number), _each(name, **once), restart=restart)
+    by_line = name in REQUESTS
+    for number in count(1):
+        around = _each(name, **{fault: (number,)})
+        models, calls = _played(tmp_path / str(number), around, restart=restart, by_line=by_line)
         assert models == undisturbed[0]
+        if calls[name] < number:
+            break
 
 
 def _each(name: str, **calls: tuple[int, ...]) -> Callable[[int | None], Broken]:
