@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.aggregation import compare_fedavg, compare_sorting_rules
 from benchmarks.flower import Flower, FlowerMissingError
+from benchmarks.hospitals import measure_hospitals
 from benchmarks.memory import measure_memory
 from benchmarks.rounds import compare_rounds
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ROOT = Path(__file__).parents[1]
-_LETTERS = "abcde"
+_LETTERS = "abcdef"
 _MEMBERS = (3, 10, 30)
+_PROCESSES = (4, 8, 16, 32)
 
 
 def main() -> None:
@@ -46,7 +48,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--repetitions", type=int, default=5, help="how often each side of (a) to (c) is timed"
     )
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of (e)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of (e) and (f)")
     parser.add_argument(
         "--folder", type=Path, help="where up to 4 GB may lie meanwhile; default the temporary folder"
     )
@@ -75,6 +77,8 @@ def _measure(options: argparse.Namespace, flower: Flower | None) -> Iterator[str
             yield from measure_memory(folder, rules=rules, members=_MEMBERS, elements=narrow, threads=2)
     if "e" in only:
         yield from compare_rounds(options.rounds, hospitals=4)
+    if "f" in only:
+        yield from measure_hospitals(_PROCESSES, options.rounds)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from contracts.client import Consortium, Founder, RoundLedger, deploy
 from contracts.follower import Follower
 from contracts.local import LocalChain, faucet
 from ledger.errors import UnavailableError
-from ledger.records import LedgerId, Status, Terms
+from ledger.records import LedgerId, Status, Terms, quorum_of
 from node.journal import Journal
 from node.service import NodeService
 from storage import DirectoryStore, LocalFirst
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ledger.documents import Plan, Result
     from ledger.replay import RunState
 
-__all__ = ["LocalConsortium", "RoundTimes", "quorum_of"]
+__all__ = ["LocalConsortium", "RoundTimes"]
 
 _ETHER = 10**18
 _PHASE_SECONDS = 86_400
@@ -46,11 +46,6 @@ _STAGGER = 5
 """Seconds between members that would act in the aggregator's place."""
 _STAGES = ("train", "commit", "reveal", "propose", "attest")
 _STAGE_OF = {"open": "commit", "propose": "propose", "abort": "attest"}
-
-
-def quorum_of(members: int) -> int:
-    """Return the smallest majority."""
-    return members // 2 + 1
 
 
 @dataclass

@@ -10,11 +10,10 @@ import click
 
 from aggregator.rounds import open_plan
 from cli.access import ADDRESS, DIGEST, key_options, member_of, network_option, pick, store_option
-from cli.consortium import quorum_of
 from cli.output import Output, format_option
 from ledger.commitments import terms_digest
 from ledger.errors import UsageError
-from ledger.records import Role, Terms
+from ledger.records import Role, Terms, quorum_of
 from storage import open_store
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,6 +10,7 @@ import click
 from aggregator.service import require_run
 from cli.access import DIGEST, key_options, member_of, network_option, pick
 from cli.output import Output, format_option
+from ledger.errors import UnavailableError
 from ledger.records import Status, members_of
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from ledger.replay import RoundState
 
 __all__ = ["run"]
+
+_LOOK_SECONDS = 1.0
 
 _run = click.argument("number", metavar="RUN", type=click.IntRange(1, (1 << 32) - 1))
 
@@ -102,6 +106,22 @@ def abort(number: int, follower: Follower, signer: LocalAccount) -> None:
     rounds = follower.replay.runs[number].rounds
     follower.ledger.abort(signer, number, len(rounds))
     Output("text").say(f"round {len(rounds)} of run {number} is aborted")
+
+
+@run.command()
+@_run
+@click.option("--certified", type=click.IntRange(1), required=True, help="How many rounds to wait for.")
+@click.option("--timeout", type=click.FloatRange(0), help="Seconds to wait at most.  [default: no end]")
+@network_option
+def wait(number: int, certified: int, timeout: float | None, follower: Follower) -> None:
+    """Wait until RUN has so many certified rounds. Exit code 3 where that takes too long."""
+    require_run(follower, number)
+    last = None if timeout is None else time.monotonic() + timeout
+    while (have := len(follower.update().runs[number].certified())) < certified:
+        if last is not None and time.monotonic() > last:
+            raise UnavailableError(f"certified rounds of run {number}", expected=certified, got=have)
+        time.sleep(_LOOK_SECONDS)
+    Output("text").say(f"run {number} has {have} certified rounds")
 
 
 @run.command()

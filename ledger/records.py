@@ -44,6 +44,7 @@ __all__ = [
     "VoteCast",
     "VoteWithdrawn",
     "members_of",
+    "quorum_of",
 ]
 
 
@@ -375,3 +376,8 @@ class Recorded:
 def members_of(bits: int) -> list[int]:
     """Indices of the members in a set, ascending."""
     return [i for i in range(bits.bit_length()) if bits >> i & 1]
+
+
+def quorum_of(members: int) -> int:
+    """Return the smallest majority of so many members; the contract takes no smaller quorum."""
+    return members // 2 + 1

@@ -73,7 +73,7 @@ fedledger aggregator run --config aggregator/aggregator.toml > aggregator/log 2>
 PROCESSES="$PROCESSES $!"
 
 # 8. Three rounds.
-until [ "$(fedledger run status 1 --format json | grep -c '"status": "certified"')" = 3 ]; do sleep 1; done
+fedledger run wait 1 --certified 3
 fedledger run status 1
 
 # 9. The auditor has no key and no file of the others; it asks the chain and the payload store.

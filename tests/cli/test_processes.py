@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +15,6 @@ from tests.docs.pages import ROOT
 from tests.peers import js_ipfs
 from tests.processes import free_port
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 SCRIPT = ROOT / "docs" / "tutorial" / "consortium.sh"
 PASSPHRASE = "marker-of-a-passphrase-7f3a"
 TIMEOUT = 900
@@ -26,7 +23,7 @@ TIMEOUT = 900
 def follow(folder: Path, **variables: str) -> str:
     """Run the script in a folder and return what it printed; a failure shows the roles' logs."""
     shutil.copy(SCRIPT, folder)
-    path = f"{FEDLEDGER.parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{Path(FEDLEDGER).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "FEDLEDGER_PASSPHRASE": PASSPHRASE, **variables}
     done = subprocess.run(
         ["/bin/sh", SCRIPT.name],

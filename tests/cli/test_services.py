@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import random
 import shutil
 import subprocess
 import urllib.error
@@ -19,8 +17,6 @@ from tests.processes import FEDLEDGER, PASSPHRASE, Processes, free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-KILLS = 200 if os.environ.get("FEDLEDGER_HYPOTHESIS") == "thorough" else 5
 
 
 @pytest.fixture(scope="module")
@@ -37,69 +33,6 @@ def models(url: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         models = roles.wait_for_certified(2)
         roles.require_each_step_once()
         return models
-
-
-def test_processes_that_are_killed_at_random_moments_come_to_the_same_models(
-    url: str, models: list[str], tmp_path: Path
-) -> None:
-    """SIGKILL, whatever they are doing; then the same command again."""
-    dice = random.Random(11)  # noqa: S311 - moments, no secret
-    with Processes(tmp_path, url).ready() as roles:
-        roles.start()
-        for _ in range(KILLS):
-            lines = {who: roles.log(who).count("\n") for who in roles.keys}
-            who = dice.choice(list(roles.keys))
-            more = dice.randrange(3)
-            roles.wait(
-                lambda lines=lines, who=who, more=more: (
-                    len(roles.state().certified()) == 2 or roles.log(who).count("\n") > lines[who] + more - 1
-                ),
-                f"{more} more lines of {who}",
-            )
-            roles.kill(who)
-            roles.start(who)
-        assert roles.wait_for_certified(2) == models
-        roles.require_each_step_once()
-
-
-def test_after_the_death_of_all_the_same_commands_carry_on(
-    url: str, models: list[str], tmp_path: Path
-) -> None:
-    with Processes(tmp_path, url).ready() as roles:
-        for reached in (1, 2, 3):  # somebody committed, revealed, attested
-            roles.start()
-            roles.wait(
-                lambda reached=reached: roles.follower.update() is not None and _reached(roles, reached), ""
-            )
-            roles.kill()
-        roles.start()
-        assert roles.wait_for_certified(2) == models
-        roles.require_each_step_once()
-
-
-def _reached(roles: Processes, step: int) -> bool:
-    rounds = roles.state().rounds
-    if not rounds:
-        return False
-    first = rounds[1]
-    return bool((first.commitments, first.reveals, first.attestations)[step - 1])
-
-
-def test_a_second_node_with_the_same_state_is_refused(url: str, tmp_path: Path) -> None:
-    with Processes(tmp_path, url).ready() as roles:
-        roles.start(0)
-        roles.wait_for_log(0, "node of member 0")
-        second = subprocess.run(
-            [FEDLEDGER, "node", "run", "--config", str(roles.config(0))],
-            env={"FEDLEDGER_PASSPHRASE": PASSPHRASE},
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-            timeout=120,
-        )
-        assert second.returncode == 2
-        assert "another process" in second.stderr.splitlines()[-1]
-        assert roles.stop(0) == 0
 
 
 def test_a_node_with_the_same_key_elsewhere_stops_without_harm(
