@@ -6,7 +6,6 @@ import hashlib
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +14,7 @@ from ledger.canonical import MAX_DOCUMENT_BYTES
 from ledger.checks import Check
 from ledger.cid import CHUNK_BYTES, PayloadRef, digest_of
 from ledger.errors import PayloadCorrupt, PayloadMissing, UnavailableError, UsageError
+from storage import IpfsStore
 from tests.ledger import naive
 from tests.storage.stores import SUBJECTS
 
@@ -206,13 +206,16 @@ def test_a_document_may_be_one_mebibyte_long(subject: Subject) -> None:
 def test_a_longer_payload_is_no_document(store) -> None:
     """Its address is that of a tree, and a digest alone names a single chunk.
 
-    A store that keeps blocks has one of that digest, the tree's first node, and may give that.
+    A store that keeps blocks has one of that digest, the tree's first node, and gives that.
     """
     ref = store.put(LONG)
-    found = b""
-    with suppress(PayloadMissing):
-        found = store.document(ref.digest)
-    assert not found or (found != LONG and digest_of(found) == ref.digest)
+    if isinstance(store, IpfsStore):
+        node = store.document(ref.digest)
+        assert hashlib.sha256(node).digest() == ref.digest
+        assert len(node) < 1000
+        return
+    with pytest.raises(PayloadMissing):
+        store.document(ref.digest)
 
 
 def test_fetching_replaces_what_was_there(store, tmp_path: Path) -> None:
