@@ -159,6 +159,7 @@ def _open(settings: NodeConfig, signer: LocalAccount) -> Callable[[], Iterator[t
     settings.state.mkdir(parents=True, exist_ok=True)
     journal = Journal(settings.state / "journal.sqlite", str(follower.replay.ledger))
     store = LocalFirst(DirectoryStore(settings.state / "payloads"), shared)
+    store.sweep()
     services: dict[int, NodeService] = {}
     log.info(
         "node of member %d, %s, on ledger %s",

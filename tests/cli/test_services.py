@@ -180,3 +180,19 @@ def test_preflight_says_of_each_thing_whether_it_is_well_and_what_to_do(tmp_path
             ["data"] if wrong else []
         )
         assert PASSPHRASE not in done.stdout + done.stderr
+
+
+def test_an_ipfs_daemon_that_is_down_is_named_and_asked_again(url: str, tmp_path: Path) -> None:
+    """The folder stands for the daemon that comes back."""
+    with Processes(tmp_path, url, rounds=1).ready() as roles:
+        good = roles.config(0).read_text(encoding="utf-8")
+        down = f"/ip4/127.0.0.1/tcp/{free_port()}"
+        roles.config(0).write_text(good.replace(str(roles.shared.root), down), encoding="utf-8")
+        roles.start()
+        roles.wait_for_log(0, "trying again")
+        line = next(line for line in roles.log(0).splitlines() if "trying again" in line)
+        assert down in json.loads(line)["message"]
+        roles.kill(0)
+        roles.config(0).write_text(good, encoding="utf-8")
+        roles.start(0)
+        roles.wait_for_certified(1)
