@@ -408,6 +408,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # a whole consortium may connect at once
 
     def handle_error(self, _request: Any, _client: Any) -> None:
         logging.getLogger(__name__).debug("a client broke off", exc_info=True)

@@ -21,6 +21,7 @@ import requests
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 from web3 import Web3
+from web3.middleware import ExtraDataToPOAMiddleware
 from web3.providers.base import JSONBaseProvider
 
 from contracts.chain import Chain
@@ -67,12 +68,19 @@ def connect(
     provider = _Endpoints([_Endpoint(url, timeout) for url in _distinct(endpoints)], chain_id)
     provider.connect()
     return Chain(
-        Web3(provider),
+        _web3(provider),
         timeout=wait,
         stuck_after=stuck_after,
         confirmations=confirmations,
         priority_fee=priority_fee,
     )
+
+
+def _web3(provider: JSONBaseProvider) -> Web3:
+    w3 = Web3(provider)
+    # Validators' seals make a block's extra data longer than web3 would let pass (QBFT, Clique).
+    w3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
+    return w3
 
 
 def _distinct(endpoints: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from web3.providers.base import JSONBaseProvider
 
 from contracts.chain import Chain
 from contracts.client import Consortium, Founder, deploy
+from contracts.endpoints import _web3
 from contracts.local import GENESIS_TIME, LocalChain, faucet
 from ledger.errors import ChainError, ContractError, FedledgerError, UnavailableError
 from tests.federation import address, federation, fresh_chain, fund, key
@@ -42,7 +43,7 @@ class FakeEndpoint(JSONBaseProvider):
 
 
 def _chain(behave: Callable[[str, Any], Any]) -> Chain:
-    return Chain(Web3(FakeEndpoint(behave)), timeout=0.2)
+    return Chain(_web3(FakeEndpoint(behave)), timeout=0.2)
 
 
 READS: dict[str, Callable[[Chain], object]] = {

@@ -11,7 +11,7 @@ from contracts.endpoints import connect
 from contracts.follower import Follower
 from ledger.errors import ChainError, ContractError
 from ledger.records import Phase, Status
-from tests.chains import RICH, anvil, devnet, endpoint, forward, rpc
+from tests.chains import RICH, anvil, devnet, endpoint, forward, result, rpc
 from tests.federation import address, federation, key, word
 
 if TYPE_CHECKING:
@@ -90,6 +90,27 @@ def test_time_goes_on_so_that_deadlines_pass(url: str) -> None:
         rpc(url, "evm_mine")
     f.ledger.abort(f.outsider, 1, 1)
     assert f.ledger.round_at(1, 1)["status"] is Status.ABORTED
+
+
+def test_blocks_with_validators_seals_and_no_pending_block_are_read() -> None:
+    """As Besu's QBFT makes them; Anvil's blocks with what web3 would stumble over."""
+    with anvil() as url:
+
+        def like_besu(request: dict[str, Any]) -> Reply:
+            if request["method"] == "eth_getBlockByNumber":
+                if request["params"][0] == "pending":
+                    return result(None)
+                block = rpc(url, "eth_getBlockByNumber", *request["params"])
+                return result({**block, "extraData": "0x" + "f8" * 300})
+            return forward(url, request)
+
+        with endpoint(like_besu) as (proxy, _):
+            f = consortium_on(proxy)
+            f.start()
+            f.open()
+            f.certify(1, RESULT)
+            assert f.chain.next_time() == f.chain.head().time + 1
+            assert f.follower().replay.runs[1].rounds[1].result == RESULT
 
 
 @pytest.mark.parametrize("kind", ["devnet", "anvil"])
