@@ -15,6 +15,7 @@ from cli.output import Output
 from cli.service import Monitor, log, serve, set_up_logs
 from cli.settings import MONITORING, quoted, shared_sections, write_settings
 from storage import DirectoryStore, LocalFirst
+from storage.files import owned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,7 +94,9 @@ def run(config: Path) -> None:
     set_up_logs(settings.monitoring.log)
     signer = signer_of(settings.key)
     monitor = Monitor("aggregator")
-    serve(monitor, settings.monitoring, settings.poll_seconds, lambda: _open(settings, signer))
+    settings.state.mkdir(parents=True, exist_ok=True)
+    with owned(settings.state / "lock", f"the state in {settings.state}", "aggregator"):
+        serve(monitor, settings.monitoring, settings.poll_seconds, lambda: _open(settings, signer))
 
 
 def _open(
@@ -101,6 +104,7 @@ def _open(
 ) -> Callable[[], Iterator[tuple[str, dict[str, int]]]]:
     follower = open_ledger(settings.chain)
     store = LocalFirst(DirectoryStore(settings.state / "payloads"), settings.store.open())
+    store.sweep()
     account, services = address_of(signer), dict[int, AggregatorService]()
     follower.update()
     log.info("aggregator %s on ledger %s", signer.address, follower.replay.ledger)

@@ -10,8 +10,6 @@ a lock on a file beside it, which the system takes back when the process ends, h
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sqlite3
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ledger.errors import UnavailableError, UsageError
 from ledger.records import Contribution
+from storage.files import owned
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +70,8 @@ class Journal:
         try:
             with ExitStack() as stack:
                 if owner:
-                    _lock(path, stack)
+                    lock = path.with_name(f"{path.name}.lock")
+                    stack.enter_context(owned(lock, f"the journal in {path.parent.name}", "node"))
                 self._database = stack.enter_context(closing(sqlite3.connect(path, isolation_level=None)))
                 self._database.execute("PRAGMA journal_mode=WAL")
                 self._database.execute("PRAGMA synchronous=FULL")
@@ -144,20 +144,3 @@ class Journal:
             self._database.execute(statement, values)
         except sqlite3.Error as error:
             raise UnavailableError("cannot write the journal", got=error) from error
-
-
-def _lock(path: Path, stack: ExitStack) -> None:
-    """Take the lock beside the journal, for as long as the stack lasts.
-
-    The file stays when the lock is given back: were it removed, a third process could lock a new one of that
-    name while a second still holds the old.
-    """
-    handle = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    stack.callback(os.close, handle)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UsageError(
-            f"the journal in {path.parent.name} is in use by another process: stop that node first,"
-            " or give this one a folder and a key of its own"
-        ) from error

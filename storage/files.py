@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import stat
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "drain",
+    "owned",
     "pieces",
     "receive",
     "stored",
@@ -82,6 +84,37 @@ def sweep(root: Path) -> None:
                 path.unlink(missing_ok=True)
     except OSError as error:
         raise UnavailableError(f"cannot sweep {root.name}: {error.strerror}") from error
+
+
+@contextmanager
+def owned(lock: Path, what: str, service: str) -> Iterator[None]:
+    """Own what a file stands for, alone among all processes, while the block runs.
+
+    The system takes the lock back when the process ends, however it ends. The file stays: were it removed, a
+    third process could lock a new one of that name while a second still holds the old.
+
+    Args:
+        lock: the file, made if it is not there.
+        what: what is owned, for the error.
+        service: who owns it, for the error.
+
+    Raises:
+        UsageError: another process owns it.
+        OSError: the file cannot be opened.
+    """
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise UsageError(
+            f"{what} is in use by another process: stop that {service} first,"
+            " or give this one a folder and a key of its own"
+        ) from error
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def sync_directory(path: Path) -> None:
