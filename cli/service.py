@@ -34,6 +34,8 @@ _STALE_SECONDS = 300.0
 _FIELDS = ("run", "round", "member")
 
 log = logging.getLogger("fedledger")
+_LOGGERS = ("fedledger", "aggregator", "contracts", "node", "storage")
+"""Ours: libraries may say what no log of ours may hold."""
 
 
 class _Json(logging.Formatter):
@@ -161,9 +163,11 @@ def set_up_logs(form: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     as_text = form == "text" or (form == "auto" and sys.stderr.isatty())
     handler.setFormatter(_Text() if as_text else _Json())
-    log.handlers[:] = [handler]
-    log.setLevel(logging.INFO)
-    log.propagate = False
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
 
 
 def serve(
