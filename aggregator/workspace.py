@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,7 +12,7 @@ from ledger.errors import PayloadCorrupt, PayloadMissing, UnavailableError
 from ledger.records import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from ledger.cid import PayloadRef
     from ledger.documents import Plan, Result
@@ -164,12 +164,22 @@ class Workspace:
                 return self.available(ref)
             return None if member in withheld else self._demanded(ref, f"round {round_}, member {member}")
 
-        with tempfile.TemporaryDirectory(prefix=".work-", dir=self._scratch) as work:
-            out = Path(work) / "model"
+        with self._folder() as work:
+            out = work / "model"
             result = recompute(inputs, obtain, out, threads=self._threads)
             if self._keep is not None and out.exists():
                 self._keep(out)
         return result
+
+    @contextmanager
+    def _folder(self) -> Iterator[Path]:
+        """A folder for unfinished files, gone afterwards. One that a killed process leaves is no payload."""
+        try:
+            work = tempfile.TemporaryDirectory(prefix=".work-", dir=self._scratch, ignore_cleanup_errors=True)
+        except OSError as error:
+            raise UnavailableError(f"cannot make a folder in {self._scratch}: {error.strerror}") from error
+        with work as name:
+            yield Path(name)
 
     def _demanded(self, ref: PayloadRef, whose: str) -> Path:
         try:

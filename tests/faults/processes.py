@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Self
 
 from aggregator.config import ChainConfig
 from aggregator.rounds import open_result
-from cli.consortium import quorum_of
 from contracts.client import Consortium, Founder, RoundLedger, deploy
 from contracts.endpoints import connect
 from contracts.follower import Follower
 from contracts.keys import new_keystore, unlock
-from ledger.records import Status, Terms
+from ledger.records import Status, Terms, quorum_of
 from node.journal import Journal
 from storage import DirectoryStore
 from tests.chains import RICH
