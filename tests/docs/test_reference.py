@@ -148,7 +148,7 @@ def _options(command: click.Command) -> set[str]:
 
 def test_options_named_in_any_page_exist() -> None:
     known = set().union(*map(_options, COMMANDS.values())) | {"--help", "--version"}
-    known |= {"--cid-version", "--raw-leaves", "--chunker"}  # of ipfs
+    known |= {"--cid-version", "--raw-leaves", "--chunker", "--json"}  # of ipfs
     known |= {"--permissions-nodes-config-file-enabled", "--rpc-http-enabled", "--rpc-http-api", "--min-gas-price"}  # of Besu
     for page in PAGES:
         for code in re.findall(r"`([^`\n]*)`", page.read_text(encoding="utf-8")):
