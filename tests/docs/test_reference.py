@@ -149,7 +149,12 @@ def _options(command: click.Command) -> set[str]:
 def test_options_named_in_any_page_exist() -> None:
     known = set().union(*map(_options, COMMANDS.values())) | {"--help", "--version"}
     known |= {"--cid-version", "--raw-leaves", "--chunker", "--json"}  # of ipfs
-    known |= {"--permissions-nodes-config-file-enabled", "--rpc-http-enabled", "--rpc-http-api", "--min-gas-price"}  # of Besu
+    known |= {
+        "--permissions-nodes-config-file-enabled",
+        "--rpc-http-enabled",
+        "--rpc-http-api",
+        "--min-gas-price",
+    }  # of Besu
     for page in PAGES:
         for code in re.findall(r"`([^`\n]*)`", page.read_text(encoding="utf-8")):
             assert set(re.findall(r"(?<!\S)--[a-z][a-z-]+", code)) <= known, f"{page.name}: {code}"
