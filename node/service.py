@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NodeService"]
 
-_log = logging.getLogger("fedledger.node")
+_log = logging.getLogger(__name__)
 
 
 class NodeService:
