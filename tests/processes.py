@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -23,11 +22,12 @@ from contracts.client import Consortium, Founder, RoundLedger, deploy
 from contracts.endpoints import connect
 from contracts.follower import Follower
 from contracts.keys import new_keystore, unlock
-from ledger.records import LedgerId, Status, Terms, quorum_of
+from ledger.records import LedgerId, Terms, quorum_of
 from node.journal import Journal
 from storage import DirectoryStore
 from tests.chains import RICH
-from tests.consortium import hospitals, plan_for
+from tests.consortium import SEED, hospitals, plan_for
+from tests.faults.outside import require_every_salt, require_no_step_twice, require_whole_files
 from tests.federation import address, fund
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def free_port() -> int:
 
 FEDLEDGER = str(Path(sys.executable).with_name("fedledger"))
 PASSPHRASE = "marker-of-a-passphrase-7f3a"
+_READY = " on ledger "
+"""In the line with which a service begins."""
 PATIENCE = 180
 """Seconds after which a test has gone astray; nothing is measured by it."""
 
@@ -107,6 +109,7 @@ class Processes:
             self.consortium.vote_approve(self.keys[member], self.terms)
         self.run = self.ledger.start_run(RICH, self.terms)
         self._running: dict[int | str, subprocess.Popen[str]] = {}
+        self._ready_before: dict[int | str, int] = {}
         self._write_settings()
 
     def _key(self, who: int | str) -> LocalAccount:
@@ -134,7 +137,7 @@ class Processes:
             if who == "aggregator":
                 text += f"[aggregator]\n{own}"
             else:
-                text += f'[node]\n{own}data = "rows.csv"\nseed = 5\nstagger_seconds = 1\n'
+                text += f'[node]\n{own}data = "rows.csv"\nseed = {SEED}\nstagger_seconds = 1\n'
             self.config(who).write_text(f"{text}\n{MONITORING}", encoding="utf-8")
         for member, table in enumerate(self.tables):
             table.frame.to_csv(self.home(member) / "rows.csv", index=False)
@@ -163,6 +166,7 @@ class Processes:
         """Start roles, all by default, each with the very same command as before."""
         for role in who or tuple(self.keys):
             service = "aggregator" if role == "aggregator" else "node"
+            self._ready_before[role] = self.log(role).count(_READY)
             with (self.home(role) / "log").open("a", encoding="utf-8") as log:
                 self._running[role] = subprocess.Popen(
                     [FEDLEDGER, service, "run", "--config", str(self.config(role))],
@@ -172,6 +176,13 @@ class Processes:
                     text=True,
                     env={**os.environ, "FEDLEDGER_PASSPHRASE": PASSPHRASE, "OMP_NUM_THREADS": "1"},
                 )
+
+    def wait_until_ready(self, *who: int | str) -> None:
+        """Wait until roles, all by default, have said what they are."""
+        for role in who or tuple(self._running):
+            self.wait(
+                lambda role=role: self.log(role).count(_READY) > self._ready_before[role], f"{role} ready"
+            )
 
     def kill(self, *who: int | str) -> None:
         """End roles, all by default, by SIGKILL."""
@@ -226,13 +237,10 @@ class Processes:
         results = [state.result for state in self.state().certified()[:rounds]]
         return [open_result(self.shared.document(r), r).model.digest.hex() for r in results]
 
-    def require_each_step_once(self) -> None:
-        """Refuse a chain on which a member committed, revealed or attested to one result more than once."""
-        for number, state in self.state().rounds.items():
-            steps = Counter(
-                (type(r.event).__name__, getattr(r.event, "member", None), getattr(r.event, "result", None))
-                for r in self.follower.history
-                if getattr(r.event, "round", None) == number and getattr(r.event, "member", None) is not None
-            )
-            assert max(steps.values(), default=1) == 1, steps
-            assert state.status is not Status.ABORTED
+    def require_nothing_lost_or_done_twice(self) -> None:
+        """Fail unless chain, journals and directories are as they must be; all processes have ended."""
+        self.follower.update()
+        require_no_step_twice(self.follower, list(self.keys.values()))
+        require_every_salt(self.follower, [self.home(member) / "state" for member in range(self.members)])
+        folders = [self.home(who) / "state" / "payloads" for who in self.keys]
+        require_whole_files([self.shared.root, *folders])

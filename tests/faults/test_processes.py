@@ -13,7 +13,7 @@ import pytest
 
 from tests.chains import devnet
 from tests.faults.outside import Consortium, plainly
-from tests.faults.processes import Federation
+from tests.processes import FEDLEDGER, PASSPHRASE, Processes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,20 +31,21 @@ def test_processes_that_are_killed_at_random_moments_come_to_the_models_of_an_un
     """Who is killed, and how long it had lived, follows from the seed; what it was doing then does not."""
     chance = random.Random(seed)  # noqa: S311 - a test's dice, no secret
     (tmp_path / "apart").mkdir()
-    with devnet() as url:
-        with Federation(tmp_path / "apart", url, rounds=1000) as federation:
-            for number in range(KILLS):
-                # Every third time it is all of them, as in a power cut.
-                everyone = federation.processes
-                victims = everyone if number % 3 == 2 else [chance.choice(everyone)]
-                time.sleep(chance.uniform(0, 1))
-                for victim in victims:
-                    victim.kill()
-                federation.start(victims)
-            certified = len(federation.models())
-            federation.wait_until(lambda rounds: rounds >= max(2, certified + 1), time.sleep)
-        models = federation.models()
-        federation.require_nothing_lost_or_done_twice()
+    with devnet() as url, Processes(tmp_path / "apart", url, rounds=1000).ready() as roles:
+        roles.start()
+        roles.wait_until_ready()
+        for number in range(KILLS):
+            # Every third time it is all of them, as in a power cut.
+            victims = list(roles.keys) if number % 3 == 2 else [chance.choice(list(roles.keys))]
+            time.sleep(chance.uniform(0, 1))
+            roles.kill(*victims)
+            roles.start(*victims)
+            roles.wait_until_ready(*victims)
+        certified = len(roles.state().certified())
+        roles.wait_for_certified(max(2, certified + 1))
+        roles.kill()
+        models = roles.wait_for_certified(len(roles.state().certified()))
+        roles.require_nothing_lost_or_done_twice()
     (tmp_path / "undisturbed").mkdir()
     alone = Consortium(tmp_path / "undisturbed", lambda _: plainly, rounds=len(models))
     with closing(alone) as consortium:
@@ -53,14 +54,17 @@ def test_processes_that_are_killed_at_random_moments_come_to_the_models_of_an_un
 
 @pytest.mark.slow
 def test_a_second_process_with_the_same_state_is_refused_in_one_line(tmp_path: Path) -> None:
-    with devnet() as url:
-        first = Federation(tmp_path, url, rounds=1).processes[0]
-        first.launch()
-        first.await_ready()
+    with devnet() as url, Processes(tmp_path, url).ready() as roles:
+        roles.start(0)
+        roles.wait_until_ready()
         second = subprocess.run(
-            first.command, cwd=first.folder, capture_output=True, encoding="utf-8", timeout=120, check=False
+            [FEDLEDGER, "node", "run", "--config", str(roles.config(0))],
+            env={"FEDLEDGER_PASSPHRASE": PASSPHRASE},
+            capture_output=True,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
         )
-        first.kill()
     assert second.returncode == 2
     assert second.stderr.count("\n") == 1
     assert "is in use by another process" in second.stderr
