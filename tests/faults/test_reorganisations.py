@@ -19,7 +19,7 @@ from storage import DirectoryStore, LocalFirst
 from tests.chains import anvil, rpc
 from tests.consortium import SEED
 from tests.faults.outside import Consortium, plainly
-from tests.faults.processes import Federation
+from tests.processes import Processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,25 +34,25 @@ class _Played:
     def __init__(self, root: Path, url: str, *, depth: int, held: ExitStack) -> None:
         self.url = url
         self.depth = depth
-        self.federation = Federation(root, url, rounds=1)
+        self.federation = Processes(root, url, rounds=1).ready()
         self.mine(depth)  # so that all see the run
         self.nodes = [self._node(member, held) for member in range(3)]
         follower, store = self._follower(), self._store(root / "aggregator" / "state")
-        self.aggregator = AggregatorService(follower, self.federation.aggregator_key, store, 1)
+        self.aggregator = AggregatorService(follower, self.federation.keys["aggregator"], store, 1)
         self.roles: list[AggregatorService | NodeService] = [self.aggregator, *self.nodes]
 
     def _follower(self) -> Follower:
-        return Follower(connect([self.url]), self.federation.view.deployment, confirmations=self.depth)
+        return Follower(connect([self.url]), self.federation.follower.deployment, confirmations=self.depth)
 
     def _store(self, home: Path) -> LocalFirst:
         home.mkdir(exist_ok=True)
         return LocalFirst(DirectoryStore(home / "payloads"), self.federation.shared)
 
     def _node(self, member: int, held: ExitStack) -> NodeService:
-        home = self.federation.root / f"member-{member}" / "state"
-        journal = Journal(home / "journal.sqlite", str(self.federation.view.replay.ledger))
+        home = self.federation.home(member) / "state"
+        journal = Journal(home / "journal.sqlite", str(self.federation.follower.replay.ledger))
         held.callback(journal.close)
-        account, frame = self.federation.accounts[member], self.federation.hospitals[member].frame
+        account, frame = self.federation.keys[member], self.federation.tables[member].frame
         return NodeService(
             self._follower(), account, self._store(home), journal, 1, data=frame, seed=SEED, stagger=5
         )
@@ -66,7 +66,7 @@ class _Played:
 
     @property
     def status(self) -> Status:
-        current = self.federation.view.update().runs[1].current
+        current = self.federation.follower.update().runs[1].current
         return Status.NONE if current is None else current.status
 
 
@@ -107,7 +107,7 @@ def test_steps_that_a_reorganisation_takes_back_are_done_again(
             if played.status is Status.CERTIFIED and "attest" in taken_back:
                 break
         assert {"open", "commit", "reveal", "propose", "attest"} <= taken_back
-        assert played.federation.models() == models
+        assert played.federation.wait_for_certified(1) == models
         followers = [role._follower for role in played.roles]
         if confirmed:
             assert [follower.reorganisations for follower in followers] == [0] * 4
@@ -129,10 +129,10 @@ def test_nobody_who_has_seen_a_payload_can_still_commit_at_the_configured_depth(
         played.mine(depth)
         assert [node.step() for node in played.nodes[:2]] == ["commit", "commit"]
         hidden = set(played.federation.shared.root.iterdir())
-        state = played.federation.view.update().runs[1].rounds[1]
-        next_time = played.federation.view.chain.next_time()
+        state = played.federation.follower.update().runs[1].rounds[1]
+        next_time = played.federation.follower.chain.next_time()
         rpc(url, "evm_increaseTime", state.commit_end - next_time)
-        assert state.phase(played.federation.view.chain.next_time()) is Phase.REVEAL
+        assert state.phase(played.federation.follower.chain.next_time()) is Phase.REVEAL
         for _ in range(depth + 2):
             if played.nodes[0].step() == "reveal":
                 break
@@ -142,7 +142,7 @@ def test_nobody_who_has_seen_a_payload_can_still_commit_at_the_configured_depth(
         played.replace(max(depth, 1))
         newest = rpc(url, "eth_getBlockByNumber", "latest", False)
         rpc(url, "evm_setNextBlockTimestamp", int(newest["timestamp"], 16) + 1)
-        ledger, copycat = played.federation.view.ledger, played.federation.accounts[2]
+        ledger, copycat = played.federation.follower.ledger, played.federation.keys[2]
         if depth:
             with pytest.raises(ContractError, match="WrongPhase"):
                 ledger.commit(copycat, 1, 1, b"\x01" * 32)
