@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -64,12 +65,16 @@ def js_ipfs(folder: Path) -> Iterator[str]:
     _initialise(folder)
     with (folder / "log").open("wb") as log:
         daemon = subprocess.Popen(
-            _command("daemon", "--offline"), env=_environment(folder), stdout=log, stderr=subprocess.STDOUT
+            _command("daemon", "--offline"),
+            env=_environment(folder),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # node may be a wrapper whose child is the daemon
         )
     try:
         yield _address(daemon, folder)
     finally:
-        daemon.kill()  # its repository is thrown away
+        os.killpg(daemon.pid, signal.SIGKILL)  # its repository is thrown away
         daemon.wait()
 
 
