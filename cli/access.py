@@ -30,6 +30,7 @@ __all__ = [
     "address_of",
     "key_options",
     "member_of",
+    "network_file_option",
     "network_option",
     "passphrase_for",
     "passphrase_option",
@@ -96,16 +97,19 @@ def member_of(replay: Replay, signer: LocalAccount) -> int:
     return member
 
 
+network_file_option = click.option(
+    "--network",
+    type=click.Path(path_type=Path),
+    default="consortium.toml",
+    show_default=True,
+    help="File that `fedledger deploy` wrote.",
+)
+
+
 def network_option(command: F) -> F:
     """Add ``--network`` and hand the command a ``follower`` of that ledger, checked."""
 
-    @click.option(
-        "--network",
-        type=click.Path(path_type=Path),
-        default="consortium.toml",
-        show_default=True,
-        help="File that `fedledger deploy` wrote.",
-    )
+    @network_file_option
     @wraps(command)
     def with_follower(*args: Any, network: Path, **kwargs: Any) -> Any:
         follower: Follower = open_ledger(ChainConfig.read(network))

@@ -10,7 +10,7 @@ import click
 from aggregator.config import AggregatorConfig, ChainConfig
 from aggregator.connection import open_ledger
 from aggregator.service import AggregatorService
-from cli.access import address_of, passphrase_option, signer_of, store_option
+from cli.access import address_of, network_file_option, passphrase_option, signer_of, store_option
 from cli.output import Output
 from cli.service import Monitor, log, serve, set_up_logs
 from cli.settings import MONITORING, quoted, shared_sections, write_settings
@@ -31,13 +31,7 @@ def aggregator() -> None:
 
 
 @aggregator.command()
-@click.option(
-    "--network",
-    type=click.Path(path_type=Path),
-    default="consortium.toml",
-    show_default=True,
-    help="File that `fedledger deploy` wrote.",
-)
+@network_file_option
 @click.option("--key", type=click.Path(path_type=Path), required=True, help="The aggregator's keystore file.")
 @passphrase_option
 @store_option(required=True)

@@ -11,7 +11,13 @@ import click
 from aggregator.config import ChainConfig, KeyConfig
 from aggregator.connection import open_ledger
 from aggregator.rounds import open_plan
-from cli.access import DIGEST, member_of, pick, signer_of
+from cli.access import (
+    DIGEST,
+    member_of,
+    network_file_option,
+    pick,
+    signer_of,
+)
 from cli.output import Output
 from cli.service import Monitor, log, serve, set_up_logs
 from cli.settings import MONITORING, quoted, shared_sections, write_settings
@@ -46,13 +52,7 @@ def node() -> None:
 
 
 @node.command()
-@click.option(
-    "--network",
-    type=click.Path(path_type=Path),
-    default="consortium.toml",
-    show_default=True,
-    help="File that `fedledger deploy` wrote.",
-)
+@network_file_option
 @click.option("--key", type=click.Path(path_type=Path), required=True, help="The member's keystore file.")
 @click.option(
     "--passphrase-file", type=click.Path(path_type=Path), help="File whose first line opens the key."
