@@ -187,6 +187,7 @@ class ChainConfig:
         chain_id: what each of them must say it is.
         consortium: address of the ``Consortium``.
         round_ledger: address of the ``RoundLedger``.
+        first_block: where their events begin; 0 where nobody knows.
         confirmations: blocks that must stand on top of a block before it is believed; 0 where blocks are
             final, as with QBFT.
         priority_fee: wei per gas for the block's proposer; None for 1 gwei, or 0 where gas is free.
@@ -196,6 +197,7 @@ class ChainConfig:
     chain_id: int
     consortium: bytes
     round_ledger: bytes
+    first_block: int = 0
     confirmations: int = 0
     priority_fee: int | None = None
 
@@ -207,6 +209,7 @@ class ChainConfig:
             chain_id=section.integer("chain_id", 1, (1 << 63) - 1),
             consortium=section.address("consortium"),
             round_ledger=section.address("round_ledger"),
+            first_block=section.integer("first_block", 0, (1 << 63) - 1, 0),
             confirmations=section.integer("confirmations", 0, 10_000, 0),
             priority_fee=section.optional_integer("priority_fee", 0, 10**15),
         )
@@ -227,7 +230,14 @@ class ChainConfig:
         cls, endpoints: tuple[str, ...], chain_id: int, deployment: Deployment, confirmations: int
     ) -> Self:
         """Describe a deployment."""
-        return cls(endpoints, chain_id, deployment.consortium, deployment.round_ledger, confirmations)
+        return cls(
+            endpoints,
+            chain_id,
+            deployment.consortium,
+            deployment.round_ledger,
+            deployment.first_block,
+            confirmations,
+        )
 
     def toml(self) -> str:
         """Return the table as it is written to a file."""
@@ -239,6 +249,8 @@ class ChainConfig:
             f"chain_id = {self.chain_id}\n"
             f'consortium = "0x{self.consortium.hex()}"\n'
             f'round_ledger = "0x{self.round_ledger.hex()}"\n'
+            "# Block in which the contracts were created; what came before it is not read.\n"
+            f"first_block = {self.first_block}\n"
             "# Blocks on top of a block before it is believed; 0 where blocks are final, as with QBFT.\n"
             f"confirmations = {self.confirmations}\n"
             "# Wei per gas for the block's proposer; unless said 1 gwei, or 0 where gas is free.\n"

@@ -46,5 +46,5 @@ def open_ledger(config: ChainConfig) -> Follower:
             expected=f"0x{config.consortium.hex()}",
             got=f"0x{ledger.consortium().hex()}",
         )
-    deployment = Deployment(config.consortium, config.round_ledger)
+    deployment = Deployment(config.consortium, config.round_ledger, config.first_block)
     return Follower(chain, deployment, confirmations=config.confirmations)

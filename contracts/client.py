@@ -49,10 +49,11 @@ _GAS_CREATION = 12_000_000
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Where the two contracts are: 20-byte addresses."""
+    """Where the two contracts are: 20-byte addresses, and the block from which on they have events."""
 
     consortium: bytes
     round_ledger: bytes
+    first_block: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,10 @@ def deploy(
     members = [(f.account, f.encryption_key, f.metadata) for f in founders]
     roles = [list(operators), list(aggregators), list(auditors)]
     arguments = [members, *roles, approval_percent, predecessor]
-    consortium = _created(chain.deploy(signer, "Consortium", arguments, _GAS_CREATION))
-    return Deployment(consortium, _created(chain.deploy(signer, "RoundLedger", [consortium], _GAS_CREATION)))
+    creation = chain.deploy(signer, "Consortium", arguments, _GAS_CREATION)
+    consortium = _created(creation)
+    ledger = _created(chain.deploy(signer, "RoundLedger", [consortium], _GAS_CREATION))
+    return Deployment(consortium, ledger, creation.block)
 
 
 def _created(receipt: Receipt) -> bytes:

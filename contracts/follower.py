@@ -33,7 +33,7 @@ class Follower:
 
     Args:
         chain: where the contracts are.
-        deployment: their addresses.
+        deployment: their addresses, and the block to begin at.
         confirmations: blocks that must stand on top of a block before it is read; 0 where blocks are final.
 
     Attributes:
@@ -53,7 +53,7 @@ class Follower:
         self.replay = self._judged([])
         self.reorganisations = 0
         self._confirmations = confirmations
-        self._next_block = 0
+        self._next_block = deployment.first_block
         self._in_doubt = False
         self._head: Block | None = None
         self._read: deque[Block] = deque(maxlen=_REMEMBERED)
@@ -78,7 +78,8 @@ class Follower:
         if newest is None or last < self._next_block:
             return
         contracts = [self.deployment.consortium, self.deployment.round_ledger]
-        new = self.chain.history(contracts, 0 if self._in_doubt else self._next_block, last)
+        first = self.deployment.first_block if self._in_doubt else self._next_block
+        new = self.chain.history(contracts, first, last)
         if self.chain.block(last) != newest:
             raise ChainError(f"block {last} was replaced while events were read")
         self._take(new)
@@ -112,7 +113,7 @@ class Follower:
             standing -= 1
         if standing == len(self._read):
             return
-        last = self._read[standing - 1].number if standing else -1
+        last = self._read[standing - 1].number if standing else self.deployment.first_block - 1
         _log.warning("blocks after %d were replaced; reading them anew", last)
         self.reorganisations += 1
         while len(self._read) > standing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,6 +63,26 @@ def test_unconfirmed_blocks_are_not_read_yet() -> None:
         f.chain.transfer(f.operator, bytes(19) + b"\xff", n)
         follower.update()
     assert follower.history == events
+
+
+def test_reading_begins_at_the_block_of_the_contracts_creation(f: Federation) -> None:
+    asked: list[int] = []
+
+    class Watched(_Interrupted):
+        def history(self, contracts: list[bytes], first: int, last: int) -> list[Recorded]:
+            asked.append(first)
+            return self._chain.history(contracts, first, last)
+
+    assert f.deployment.first_block > 0
+    follower = Follower(Watched(f.chain), f.deployment)  # type: ignore[arg-type]
+    assert follower.update().runs[1].rounds[1].result == RESULT
+    assert asked == [f.deployment.first_block]
+
+
+def test_reading_from_a_later_block_is_refused(f: Federation) -> None:
+    late = replace(f.deployment, first_block=f.deployment.first_block + 1)
+    with pytest.raises(VerificationError):
+        Follower(f.chain, late).update()
 
 
 class _Interrupted:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CHAIN = ChainConfig(
-    ("http://127.0.0.1:8545", "https://second/x"), 1337, bytes([1]) * 20, bytes([2]) * 20, 3, 7
+    ("http://127.0.0.1:8545", "https://second/x"), 1337, bytes([1]) * 20, bytes([2]) * 20, 11, 3, 7
 )
 NODE = f"""
 {CHAIN.toml()}
