@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aggregator.config import AggregatorConfig, ChainConfig
+from aggregator.config import AggregatorConfig
 from aggregator.connection import open_ledger
 from aggregator.service import AggregatorService
-from cli.access import address_of, network_file_option, passphrase_option, signer_of, store_option
+from cli.access import address_of, signer_of
 from cli.output import Output
 from cli.service import Monitor, log, serve, set_up_logs
-from cli.settings import MONITORING, quoted, shared_sections, write_settings
+from cli.settings import MONITORING, Begun, quoted, settings_options
 from storage import DirectoryStore, LocalFirst
 from storage.files import owned
 
@@ -31,38 +31,19 @@ def aggregator() -> None:
 
 
 @aggregator.command()
-@network_file_option
-@click.option("--key", type=click.Path(path_type=Path), required=True, help="The aggregator's keystore file.")
-@passphrase_option
-@store_option(required=True)
-@click.option(
-    "--state", type=click.Path(path_type=Path), default="state", show_default=True, help="Own folder."
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default="aggregator.toml",
-    show_default=True,
-    help="File to write.",
-)
-def init(network: Path, key: Path, passphrase_file: Path | None, store: str, state: Path, out: Path) -> None:
-    """Write an aggregator's settings with a comment on each."""
-    text = _TEMPLATE.format(
-        chain=ChainConfig.read(network).toml(),
-        shared=shared_sections(key, passphrase_file, store),
-        state=quoted(state.absolute()),
-        monitoring=MONITORING,
-    )
-    write_settings(out, text)
-    AggregatorConfig.read(out)
-    Output("text").say(f"{out}: now `fedledger aggregator run --config {out}`")
+@settings_options("aggregator")
+def init(begun: Begun) -> None:
+    """Write an aggregator's settings with a comment on each. A terminal is asked for what is missing."""
+    text = _TEMPLATE.format(sections=begun.sections, state=quoted(begun.state), monitoring=MONITORING)
+    begun.write(text)
+    AggregatorConfig.read(begun.out)
+    Output("text").say(f"{begun.out}: now `fedledger aggregator run --config {begun.out}`")
 
 
 _TEMPLATE = """\
 # Settings of an aggregator. Paths that are not absolute start at this file's folder.
 
-{chain}
-{shared}
+{sections}
 [aggregator]
 # Its own payloads. Nothing in it is needed to start again.
 state = {state}

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from aggregator.config import ChainConfig, KeyConfig
+from aggregator.config import KeyConfig
 from aggregator.connection import open_ledger
 from aggregator.rounds import open_plan
-from cli.access import (
-    DIGEST,
-    member_of,
-    network_file_option,
-    pick,
-    signer_of,
-)
+from cli.access import DIGEST, member_of, pick, signer_of
 from cli.output import Output
 from cli.service import Monitor, log, serve, set_up_logs
-from cli.settings import MONITORING, quoted, shared_sections, write_settings
+from cli.settings import MONITORING, Begun, asked_option, quoted, settings_options
 from node.config import NodeConfig
-from node.journal import Journal
 from node.plans import explain
 from node.service import NodeService
 from node.tasks import task_for
@@ -52,50 +46,27 @@ def node() -> None:
 
 
 @node.command()
-@network_file_option
-@click.option("--key", type=click.Path(path_type=Path), required=True, help="The member's keystore file.")
-@click.option(
-    "--passphrase-file", type=click.Path(path_type=Path), help="File whose first line opens the key."
-)
-@click.option("--store", required=True, help="The shared payloads: a folder, or multiaddrs of IPFS daemons.")
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="The member's own CSV file.")
-@click.option(
-    "--state", type=click.Path(path_type=Path), default="state", show_default=True, help="Own folder."
-)
+@settings_options("node")
+@asked_option("--data", type=click.Path(path_type=Path), help="The member's own CSV file.")
 @click.option("--seed", type=click.IntRange(0, (1 << 53) - 1), help="Fixes training.  [default: random]")
-@click.option(
-    "--out", type=click.Path(path_type=Path), default="node.toml", show_default=True, help="File to write."
-)
-def init(
-    network: Path,
-    key: Path,
-    passphrase_file: Path | None,
-    store: str,
-    data: Path,
-    state: Path,
-    seed: int | None,
-    out: Path,
-) -> None:
-    """Write the node's settings with a comment on each."""
-    chain = ChainConfig.read(network)
+def init(begun: Begun, data: Path, seed: int | None) -> None:
+    """Write the node's settings with a comment on each. A terminal is asked for what is missing."""
     text = _TEMPLATE.format(
-        chain=chain.toml(),
-        shared=shared_sections(key, passphrase_file, store),
-        state=quoted(state.absolute()),
+        sections=begun.sections,
+        state=quoted(begun.state),
         data=quoted(data.absolute()),
         seed=secrets.randbelow(1 << 53) if seed is None else seed,
         monitoring=MONITORING,
     )
-    write_settings(out, text)
-    NodeConfig.read(out)
-    Output("text").say(f"{out}: now `fedledger preflight --config {out}`")
+    begun.write(text)
+    NodeConfig.read(begun.out)
+    Output("text").say(f"{begun.out}: now `fedledger preflight --config {begun.out}`")
 
 
 _TEMPLATE = """\
 # Settings of a member's node. Paths that are not absolute start at this file's folder.
 
-{chain}
-{shared}
+{sections}
 [node]
 # Journal and own payloads. Back it up: without the journal a commitment cannot be revealed.
 state = {state}
@@ -132,13 +103,26 @@ def accept(plan: str, config: Path, yes: bool) -> None:
     if not yes and not click.confirm("Train this plan on your data?", err=True):
         output.say("not accepted")
         return
-    settings.state.mkdir(parents=True, exist_ok=True)
-    journal = Journal(settings.state / "journal.sqlite", str(follower.replay.ledger), owner=False)
-    try:
+    with closing(settings.open_journal(follower.replay.ledger, owner=False)) as journal:
         journal.accept(digest)
-    finally:
-        journal.close()
     output.say(f"plan {digest.hex()} is accepted on this node")
+
+
+@node.command()
+@click.argument("plan", type=DIGEST)
+@_config
+def refuse(plan: str, config: Path) -> None:
+    """Take back that PLAN, a digest or its first digits, was accepted.
+
+    It holds at once, also for a node that runs: it takes no further step in the runs of this plan. To finish
+    the round under way, leave the run instead (`fedledger run leave`) and refuse the plan later.
+    """
+    settings = NodeConfig.read(config)
+    ledger = open_ledger(settings.chain).replay.ledger
+    with closing(settings.open_journal(ledger, owner=False)) as journal:
+        digest = pick(plan, set(journal.accepted()), "accepted plan")
+        journal.refuse(digest)
+    Output("text").say(f"plan {digest.hex()} is no longer accepted on this node")
 
 
 @node.command()
@@ -156,8 +140,7 @@ def _open(settings: NodeConfig, signer: LocalAccount) -> Callable[[], Iterator[t
     member = member_of(follower.update(), signer)
     shared = settings.store.open()
     # Last of all: what comes before may be tried again, and the journal is locked from here on.
-    settings.state.mkdir(parents=True, exist_ok=True)
-    journal = Journal(settings.state / "journal.sqlite", str(follower.replay.ledger))
+    journal = settings.open_journal(follower.replay.ledger)
     store = LocalFirst(DirectoryStore(settings.state / "payloads"), shared)
     store.sweep()
     services: dict[int, NodeService] = {}

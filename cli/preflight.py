@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,6 @@ from cli.access import address_of, member_of, signer_of
 from cli.output import Output, format_option
 from ledger.errors import FedledgerError, UnavailableError
 from node.config import NodeConfig
-from node.journal import Journal
 from node.tasks import task_for
 from storage import IpfsStore
 
@@ -141,15 +141,11 @@ def _store(store: PayloadStore) -> str:
 def _plans(settings: NodeConfig, follower: Follower) -> Iterator[_Outcome]:
     """The data against each accepted plan."""
     try:
-        settings.state.mkdir(parents=True, exist_ok=True)
-        journal = Journal(settings.state / "journal.sqlite", str(follower.replay.ledger), owner=False)
-    except (FedledgerError, OSError) as error:
+        with closing(settings.open_journal(follower.replay.ledger, owner=False)) as journal:
+            accepted = sorted(journal.accepted())
+    except FedledgerError as error:
         yield _Outcome("state", False, str(error), "check [node] state")
         return
-    try:
-        accepted = sorted(journal.accepted())
-    finally:
-        journal.close()
     if not accepted:
         advice = "`fedledger plan list`, then `fedledger node accept PLAN`"
         yield _Outcome("plan", False, "none was accepted on this node", advice)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,6 +15,8 @@ from ledger.errors import UnavailableError
 from ledger.records import Status, members_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eth_account.signers.local import LocalAccount
 
     from contracts.follower import Follower
@@ -21,9 +24,26 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+F = TypeVar("F", bound="Callable[..., Any]")
+
 _LOOK_SECONDS = 1.0
 
-_run = click.argument("number", metavar="RUN", type=click.IntRange(1, (1 << 32) - 1))
+_NUMBER = click.IntRange(1, (1 << 32) - 1)
+_run = click.argument("number", metavar="RUN", type=_NUMBER)
+
+
+def _acting(command: F) -> F:
+    """Add the options of a command that signs for one run, which is looked for before."""
+
+    @_run
+    @network_option
+    @key_options
+    @wraps(command)
+    def on_run(number: int, follower: Follower, signer: LocalAccount) -> None:
+        require_run(follower, number)
+        command(number, follower, signer)
+
+    return on_run  # type: ignore[return-value]
 
 
 @click.group()
@@ -47,12 +67,9 @@ def start(terms: str, follower: Follower, signer: LocalAccount, format_: str) ->
 
 
 @run.command()
-@_run
-@network_option
-@key_options
+@_acting
 def join(number: int, follower: Follower, signer: LocalAccount) -> None:
     """Take part in RUN from its next round on, as a member."""
-    require_run(follower, number)
     member = member_of(follower.replay, signer)
     if not follower.replay.runs[number].joined >> member & 1:
         follower.ledger.join(signer, number)
@@ -60,12 +77,9 @@ def join(number: int, follower: Follower, signer: LocalAccount) -> None:
 
 
 @run.command()
-@_run
-@network_option
-@key_options
+@_acting
 def leave(number: int, follower: Follower, signer: LocalAccount) -> None:
     """Take no part in RUN from its next round on, as a member."""
-    require_run(follower, number)
     member = member_of(follower.replay, signer)
     if follower.replay.runs[number].joined >> member & 1:
         follower.ledger.leave(signer, number)
@@ -73,36 +87,27 @@ def leave(number: int, follower: Follower, signer: LocalAccount) -> None:
 
 
 @run.command()
-@_run
-@network_option
-@key_options
+@_acting
 def pause(number: int, follower: Follower, signer: LocalAccount) -> None:
     """Stop the next opening of RUN, as an operator. An open round goes on to its end."""
-    require_run(follower, number)
     if not follower.replay.runs[number].paused:
         follower.ledger.pause(signer, number)
     Output("text").say(f"run {number} is paused; a round that is open goes on to its end")
 
 
 @run.command()
-@_run
-@network_option
-@key_options
+@_acting
 def resume(number: int, follower: Follower, signer: LocalAccount) -> None:
     """Lift the pause of RUN, as an operator."""
-    require_run(follower, number)
     if follower.replay.runs[number].paused:
         follower.ledger.resume(signer, number)
     Output("text").say(f"run {number} goes on")
 
 
 @run.command()
-@_run
-@network_option
-@key_options
+@_acting
 def abort(number: int, follower: Follower, signer: LocalAccount) -> None:
     """End the open round of RUN after its last deadline, which anyone may."""
-    require_run(follower, number)
     rounds = follower.replay.runs[number].rounds
     follower.ledger.abort(signer, number, len(rounds))
     Output("text").say(f"round {len(rounds)} of run {number} is aborted")
@@ -125,7 +130,7 @@ def wait(number: int, certified: int, timeout: float | None, follower: Follower)
 
 
 @run.command()
-@click.argument("number", metavar="[RUN]", type=click.IntRange(1, (1 << 32) - 1), required=False)
+@click.argument("number", metavar="[RUN]", type=_NUMBER, required=False)
 @network_option
 @format_option
 def status(number: int | None, follower: Follower, format_: str) -> None:

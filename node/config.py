@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from aggregator.config import ChainConfig, KeyConfig, MonitoringConfig, StoreConfig, read_sections
+from node.journal import Journal
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ledger.records import LedgerId
 
 __all__ = ["NodeConfig"]
 
@@ -64,3 +67,7 @@ class NodeConfig:
         )
         own.end()
         return config
+
+    def open_journal(self, ledger: LedgerId, *, owner: bool = True) -> Journal:
+        """Open the journal in the node's own folder; see ``Journal``."""
+        return Journal(self.state / "journal.sqlite", str(ledger), owner=owner)

@@ -55,7 +55,7 @@ class Journal:
     """A node's journal in a file.
 
     Args:
-        path: the database file, made if it is not there.
+        path: the database file, made with its folder if it is not there.
         ledger: which ledger the rows are about, as CAIP-10 text.
         owner: whether this is the node itself, of which there may be one at a time. A command that looks at
             the journal or accepts a plan while the node runs is not; it takes no lock.
@@ -68,6 +68,7 @@ class Journal:
     def __init__(self, path: Path, ledger: str, *, owner: bool = True) -> None:
         self._ledger = ledger
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with ExitStack() as stack:
                 if owner:
                     lock = path.with_name(f"{path.name}.lock")
@@ -89,6 +90,10 @@ class Journal:
         if len(plan) != 32:
             raise UsageError("digest of a plan", expected="32 bytes", got=plan)
         self._write("INSERT OR IGNORE INTO accepted_plan VALUES (?, ?)", (self._ledger, plan))
+
+    def refuse(self, plan: bytes) -> None:
+        """Record, durably, that an acceptance was taken back."""
+        self._write("DELETE FROM accepted_plan WHERE ledger = ? AND plan = ?", (self._ledger, plan))
 
     def accepted(self) -> frozenset[bytes]:
         """Return the digests of the plans that the operator accepted."""

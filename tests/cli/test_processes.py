@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from node.config import NodeConfig
 from tests.chains import anvil
-from tests.cli.conftest import FEDLEDGER
+from tests.cli.conftest import FEDLEDGER, run_apart
 from tests.docs.pages import ROOT
 from tests.peers import js_ipfs
 from tests.processes import free_port
@@ -64,16 +66,52 @@ def test_the_same_on_anvil_and_an_ipfs_daemon(tmp_path: Path) -> None:
     assert "\naudit: holds; " in printed
 
 
+NETWORK = f"""
+[chain]
+endpoints = ["http://127.0.0.1:1"]
+chain_id = 5
+consortium = "0x{"01" * 20}"
+round_ledger = "0x{"02" * 20}"
+"""
+
+
 @pytest.mark.parametrize("who", ["north", "aggregator"])
 def test_settings_that_init_wrote_are_read_again(tmp_path: Path, who: str) -> None:
-    chain = (
-        '[chain]\nendpoints = ["http://127.0.0.1:1"]\nchain_id = 5\n'
-        f'consortium = "0x{"01" * 20}"\nround_ledger = "0x{"02" * 20}"\n'
-    )
-    (tmp_path / "consortium.toml").write_text(chain, encoding="utf-8")
+    (tmp_path / "consortium.toml").write_text(NETWORK, encoding="utf-8")
     service, more = ("aggregator", []) if who == "aggregator" else ("node", ["--data", "rows.csv"])
     command = [FEDLEDGER, service, "init", "--key", "key.json", "--store", 'a "quoted" place', *more]
     for code, said in ((0, "now `fedledger"), (2, "is there already: expected a new file")):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)
         assert done.returncode == code, done.stderr
         assert said in done.stdout + done.stderr
+
+
+def test_init_asks_a_terminal_for_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "consortium.toml").write_text(NETWORK, encoding="utf-8")
+    terminal, end = os.openpty()
+    with closing(os.fdopen(terminal, "wb", buffering=0)) as keyboard:
+        asking = subprocess.Popen(
+            [FEDLEDGER, "node", "init", "--store", "shared"],
+            cwd=tmp_path,
+            stdin=end,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        os.close(end)
+        keyboard.write(b"keys/north.json\nown rows.csv\n")
+        out, err = asking.communicate(timeout=120)
+    assert asking.returncode == 0, out + err
+    for question in ("Keystore file of the node's key: ", "The member's own CSV file: "):
+        assert question in out + err
+    settings = NodeConfig.read(tmp_path / "node.toml")
+    assert settings.key.keystore == tmp_path / "keys" / "north.json"
+    assert settings.data == tmp_path / "own rows.csv"
+
+
+def test_init_without_a_terminal_names_the_option_that_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "consortium.toml").write_text(NETWORK, encoding="utf-8")
+    done = run_apart("node", "init", "--store", "shared", "--data", "rows.csv", cwd=tmp_path)
+    assert done.code == 2
+    assert "Missing option '--key'" in done.complaint
+    assert not (tmp_path / "node.toml").exists()

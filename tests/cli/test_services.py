@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.chains import devnet
+from tests.cli.conftest import run_apart
 from tests.processes import FEDLEDGER, PASSPHRASE, Processes, free_port
 
 if TYPE_CHECKING:
@@ -114,6 +115,22 @@ def test_a_plan_that_was_not_accepted_is_named_and_trained_as_soon_as_it_is(url:
             roles.wait_for_log(member, "was not accepted here: `fedledger node accept")
             roles.accept(member)
         roles.wait_for_certified(1)
+
+
+def test_a_plan_whose_acceptance_was_taken_back_is_not_trained_any_more(url: str, tmp_path: Path) -> None:
+    with Processes(tmp_path, url, rounds=1).ready() as roles:
+        plan = roles.plan.digest.hex()
+        config = ("--config", str(roles.config(2)))
+        refused = run_apart("node", "refuse", plan[:8], *config)
+        assert refused.out == f"plan {plan} is no longer accepted on this node\n"
+        assert run_apart("node", "refuse", plan[:8], *config).complaint.endswith("got 0 that fit")
+        roles.start()
+        roles.wait_for_log(2, "was not accepted here: `fedledger node accept")
+        roles.wait(lambda: len(roles.state().rounds[1].commitments) == 2, "the others' commitments")
+        assert 2 not in roles.state().rounds[1].commitments
+        assert run_apart("node", "accept", plan[:8], "--yes", *config).code == 0
+        roles.wait_for_certified(1)
+        assert roles.state().rounds[1].commitments.keys() == {0, 1, 2}
 
 
 def test_data_that_do_not_fit_are_named_and_looked_at_again(url: str, tmp_path: Path) -> None:

@@ -151,8 +151,9 @@ def test_a_file_that_is_no_database_is_refused(path: Path, content: bytes) -> No
     assert path.read_bytes() == content
 
 
-@pytest.mark.parametrize("place", ["missing/journal.sqlite", "."])
+@pytest.mark.parametrize("place", ["file/journal.sqlite", "."])
 def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
     with pytest.raises(UnavailableError, match="cannot use the journal") as error:
         Journal(tmp_path / place, LEDGER)
     assert _is_one_line(error)
@@ -275,6 +276,14 @@ def test_an_accepted_plan_stays_accepted(journal: Journal, path: Path) -> None:
     journal.close()
     with closing(Journal(path, LEDGER)) as again:
         assert again.accepted() == {b"p" * 32, b"q" * 32}
+
+
+def test_an_acceptance_can_be_taken_back_while_the_node_runs(journal: Journal, path: Path) -> None:
+    journal.accept(b"p" * 32)
+    journal.accept(b"q" * 32)
+    with closing(Journal(path, LEDGER, owner=False)) as command:
+        command.refuse(b"p" * 32)
+    assert journal.accepted() == {b"q" * 32}
 
 
 def test_a_plan_is_accepted_on_one_ledger_not_on_all(journal: Journal, path: Path) -> None:
