@@ -150,12 +150,7 @@ def _sqlite(url: str, begin: str, *, read_only: bool = False) -> Engine:
 
     def connect(connection: Any, _record: object) -> None:
         connection.isolation_level = None
-        pragmas = [
-            "journal_mode = WAL",
-            "synchronous = NORMAL",
-            "cache_size = -65536",
-            "mmap_size = 1073741824",
-        ]
+        pragmas = ["journal_mode = WAL", "synchronous = NORMAL", "cache_size = -32768"]
         for pragma in [*pragmas, *(["query_only = ON"] if read_only else [])]:
             connection.execute(f"PRAGMA {pragma}")
 

@@ -47,6 +47,8 @@ __all__ = ["IndexedChain", "Indexer"]
 
 _FEW, _MANY = 1_000, 5_000
 """Events: a page that brought fewer is followed by one of more blocks, one that brought more by a shorter."""
+_LATEST = 1 << 37
+"""Seconds: later times, in the year 6325, are no clock's, and with three phases behind them have no date."""
 _LONGEST = 5_000
 """Blocks of a page."""
 
@@ -145,6 +147,8 @@ class Indexer:
         blocks = [self._chain.block(number) for number in numbers]
         if self._chain.block(last) != standing:
             raise ChainError(f"block {last} was replaced while events were read")
+        if any(not 0 <= block.time <= _LATEST for block in [*blocks, standing]):
+            raise ChainError(f"time of a block up to {last}", expected=f"0 to {_LATEST}")
         try:
             self._write(events, blocks, standing)
         except VerificationError as error:

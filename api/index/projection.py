@@ -58,6 +58,7 @@ __all__ = [
 ]
 
 _OF_PLAN = (t.terms.c.title, t.terms.c.strategy, t.terms.c.rounds, t.terms.c.model, t.terms.c.model_length)
+_LARGEST = (1 << 63) - 1
 _CHUNK = 2_000
 """Events that are worked on between two writes while a run is projected again."""
 
@@ -85,6 +86,9 @@ class Projection:
     def take(self, recorded: r.Recorded) -> None:
         """Take one event."""
         self._recorded = recorded
+        for name in ("run", "round"):
+            if getattr(recorded.event, name, 0) > _LARGEST:  # no chain counts as far; no database takes it
+                raise self._out_of_order(f"number of a {name}")
         if isinstance(recorded.event, r.ConsortiumEvent):
             self._of_consortium(recorded)
         elif recorded.contract != self._ledger.contract:

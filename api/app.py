@@ -1,0 +1,59 @@
+"""Puts the service together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, FastAPI
+
+from api.rest import callers, consortium, proofs, runs, search
+from api.rest.answers import handle_errors
+from api.rest.documentation import documented
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from fastapi import Request
+
+    from api.index.database import Database
+    from api.rest.callers import Caller
+
+__all__ = ["create_app"]
+
+
+def create_app(
+    database: Database,
+    *,
+    caller: Callable[[Request], Awaitable[Caller]] = callers.public,
+) -> FastAPI:
+    """Return the service on an index.
+
+    Args:
+        database: the index.
+        caller: says who sends a request.
+    """
+    app = FastAPI(
+        title="fedledger",
+        version="1",
+        description=__doc__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+        redirect_slashes=False,
+    )
+    app.state.database = database
+    app.state.caller = caller
+    handle_errors(app)
+    v1 = APIRouter(prefix="/v1")
+    for routes in (consortium, runs, proofs, search):
+        v1.include_router(routes.router)
+    app.include_router(v1)
+    plain = app.openapi
+    app.openapi = lambda: _cached(app, plain)  # type: ignore[method-assign]
+    return app
+
+
+def _cached(app: FastAPI, plain: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        app.openapi_schema = documented(plain())
+    return app.openapi_schema

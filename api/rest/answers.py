@@ -1,0 +1,161 @@
+"""What all answers have in common.
+
+An answer is worked out in one read transaction, so that all its parts and the block that it names belong
+together. Its entity tag follows from what the index had read and from what was asked, before any other row is
+looked at: rows follow from block hash and documents alone, so equal tags mean equal bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from anyio.to_thread import run_sync
+from fastapi import HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy import select
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from api.index import tables as t
+from api.index.database import foreign_errors
+from api.rest import rows
+from api.rest.records import Problem
+from ledger.errors import FedledgerError, UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastapi import FastAPI
+    from sqlalchemy import Connection
+
+    from api.index.database import Database
+
+__all__ = ["PROBLEMS", "Reading", "answer", "handle_errors", "not_found", "problem", "refused"]
+
+_log = logging.getLogger(__name__)
+_CURSOR = select(t.cursor)
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": HTTPStatus(status).phrase,
+        "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+    }
+    for status in (400, 401, 403, 404, 422, 429, 503)
+}
+"""Errors that any route may answer with, for the OpenAPI document."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One look at the index.
+
+    Args:
+        connection: a transaction that sees one state of the rows.
+        cursor: how far the index has read.
+    """
+
+    connection: Connection
+    cursor: Any
+
+    def all(self, statement: Any, **values: Any) -> list[Any]:
+        """Return all rows."""
+        return list(self.connection.execute(statement, values))
+
+    def first(self, statement: Any, **values: Any) -> Any:
+        """Return the first row, or None."""
+        return self.connection.execute(statement, values).first()
+
+
+async def answer(request: Request, make: Callable[[Reading], dict[str, Any]]) -> Response:
+    """Answer a request with what ``make`` finds, or with 304 where the client has it.
+
+    Args:
+        request: what was asked.
+        make: returns the answer but for the state of the index.
+    """
+    database: Database = request.app.state.database
+    work = partial(_work, database, request, make)
+    # A local file answers faster than a thread could be found; a server is waited for elsewhere.
+    return work() if database.in_process else await run_sync(work)
+
+
+def _work(database: Database, request: Request, make: Callable[[Reading], dict[str, Any]]) -> Response:
+    with foreign_errors("read the index"), database.reader.begin() as connection:
+        cursor = connection.execute(_CURSOR).first()
+        if cursor is None:
+            raise UnavailableError("the index is being made; ask again in a moment")
+        headers = {"ETag": _tag(cursor, request), "Cache-Control": "private, no-cache"}
+        if _matches(request.headers.get("if-none-match"), headers["ETag"]):
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        document = {"index": rows.index_state(cursor), **make(Reading(connection, cursor))}
+    return Response(orjson.dumps(document), media_type="application/json", headers=headers)
+
+
+def _tag(cursor: Any, request: Request) -> str:
+    asked = f"{cursor.number} {cursor.trouble} {request.url.path}?{request.url.query}".encode()
+    return f'"{hashlib.sha256(cursor.hash + cursor.documents + asked).hexdigest()[:32]}"'
+
+
+def _matches(wanted: str | None, tag: str) -> bool:
+    """Whether a client's ``If-None-Match`` names the tag; weak comparison, as RFC 9110 demands there."""
+    if wanted is None:
+        return False
+    tags = [each.strip().removeprefix("W/") for each in wanted.split(",")]
+    return tag in tags or tags == ["*"]
+
+
+def not_found(what: str) -> HTTPException:
+    """Return the error for something that is not there."""
+    return HTTPException(HTTPStatus.NOT_FOUND, what)
+
+
+def refused(status: HTTPStatus, what: str) -> HTTPException:
+    """Return the error for a request that is not carried out."""
+    return HTTPException(status, what)
+
+
+def problem(status: int, detail: str | None, headers: dict[str, str] | None = None) -> Response:
+    """Return an error's answer (RFC 9457)."""
+    title = HTTPStatus(status).phrase
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail or title}
+    content = orjson.dumps(body)
+    return Response(content, status, headers=headers, media_type="application/problem+json")
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Answer each error as a problem; none says more than its one line."""
+    app.add_exception_handler(StarletteHTTPException, _of_http)
+    app.add_exception_handler(RequestValidationError, _of_validation)
+    app.add_exception_handler(FedledgerError, _of_ours)
+    app.add_exception_handler(Exception, _of_others)
+
+
+async def _of_http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, StarletteHTTPException)  # noqa: S101 - it is registered for these alone
+    return problem(error.status_code, error.detail, dict(error.headers or {}))
+
+
+async def _of_validation(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for these alone
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}: {first['msg']}"[:300])
+
+
+async def _of_ours(_request: Request, error: Exception) -> Response:
+    if isinstance(error, UsageError):
+        return problem(HTTPStatus.BAD_REQUEST, str(error))
+    if isinstance(error, UnavailableError):
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": "5"})
+    _log.error("a request failed: %s", error)
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, None)
+
+
+async def _of_others(request: Request, error: Exception) -> Response:
+    _log.error("%s failed with %s", request.url.path, type(error).__name__)
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, None)

@@ -1,0 +1,40 @@
+"""A service on a made-up ledger that reaches every table, on a real socket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from api.app import create_app
+from tests.api.index.worlds import ForkingChain, opened, read_all, sqlite
+from tests.api.rest.serving import Service, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from api.index.database import Database
+
+
+@pytest.fixture(scope="session")
+def chain() -> ForkingChain:
+    """A chain with some hundred blocks of every kind of event."""
+    made = ForkingChain()
+    for choice in range(400):
+        made.grow(choice)
+    return made
+
+
+@pytest.fixture(scope="session")
+def database(chain: ForkingChain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """Its index."""
+    with opened(sqlite(tmp_path_factory.mktemp("index") / "index.sqlite")) as made:
+        read_all(made, chain)
+        yield made
+
+
+@pytest.fixture(scope="session")
+def service(database: Database) -> Iterator[Service]:
+    """The service on that index."""
+    with serving(create_app(database)) as made:
+        yield made
