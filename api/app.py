@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
 
-from api.rest import callers, consortium, proofs, runs, search
+from api.rest import callers, consortium, health, live, proofs, runs, search, verifications
 from api.rest.answers import handle_errors
 from api.rest.documentation import documented
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from api.index.database import Database
     from api.rest.callers import Caller
+    from api.verifications import Verifications
 
 __all__ = ["create_app"]
 
@@ -25,12 +26,18 @@ def create_app(
     database: Database,
     *,
     caller: Callable[[Request], Awaitable[Caller]] = callers.public,
+    jobs: Verifications | None = None,
+    health_of: Callable[[], tuple[bool, str]] = lambda: (True, ""),
+    stopping: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
     """Return the service on an index.
 
     Args:
         database: the index.
         caller: says who sends a request.
+        jobs: replays runs on demand; None where nothing is replayed.
+        health_of: says whether the service is well, and what is the matter if not.
+        stopping: says whether the service is about to end.
     """
     app = FastAPI(
         title="fedledger",
@@ -43,10 +50,16 @@ def create_app(
     )
     app.state.database = database
     app.state.caller = caller
+    app.state.verifications = jobs
+    app.state.health = health_of
+    app.state.stopping = stopping
+    app.state.streams = 0
     handle_errors(app)
     v1 = APIRouter(prefix="/v1")
-    for routes in (consortium, runs, proofs, search):
+    for routes in (health, live, consortium, runs, proofs, search):
         v1.include_router(routes.router)
+    if jobs is not None:
+        v1.include_router(verifications.router)
     app.include_router(v1)
     plain = app.openapi
     app.openapi = lambda: _cached(app, plain)  # type: ignore[method-assign]

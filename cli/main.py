@@ -30,6 +30,7 @@ class _Commands(click.Group):
 
     _verbs: ClassVar[dict[str, str]] = {
         "aggregator": "cli.aggregator",
+        "api": "cli.api",
         "audit": "cli.audit",
         "demo": "cli.demo",
         "deploy": "cli.deploy",

@@ -34,7 +34,7 @@ _STALE_SECONDS = 300.0
 _FIELDS = ("run", "round", "member")
 
 log = logging.getLogger("fedledger")
-_LOGGERS = ("fedledger", "aggregator", "contracts", "node", "storage")
+_LOGGERS = ("fedledger", "aggregator", "api", "contracts", "node", "storage")
 """Ours: libraries may say what no log of ours may hold."""
 
 

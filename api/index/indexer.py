@@ -28,7 +28,7 @@ from api.index.projection import (
     project_again,
     write_events,
 )
-from ledger.errors import ChainError, VerificationError
+from ledger.errors import ChainError, UnavailableError, VerificationError
 from ledger.records import LedgerId
 from ledger.replay import Replay
 
@@ -87,6 +87,9 @@ class Indexer:
         predecessor: of the consortium's constructor.
         confirmations: blocks that must stand on top of a block before it is read; 0 where blocks are final.
 
+    Attributes:
+        read_up_to: the last block that this indexer read; -1 before the first.
+
     Raises:
         UsageError: the database holds another ledger's index.
     """
@@ -110,6 +113,7 @@ class Indexer:
         self._confirmations = confirmations
         self._blocks = 64
         self._judge: Replay | None = None
+        self.read_up_to = -1
         database.begin(chain.chain_id, deployment)
 
     def step(self) -> bool:
@@ -119,12 +123,13 @@ class Indexer:
             VerificationError: events do not follow from each other. The index says so from now on, and takes
                 nothing more in until it is rebuilt.
             ChainError: the chain did not answer, or changed meanwhile; nothing was taken in.
-            UnavailableError: the database did not answer.
+            UnavailableError: the database did not answer, or the index stopped before.
         """
         with foreign_errors("read the index"), self._database.reader.begin() as connection:
             cursor = dict(connection.execute(select(t.cursor)).mappings().one())
         if cursor["trouble"] is not None:
-            return False
+            expected = "`fedledger api index rebuild`, with an endpoint to rely on"
+            raise UnavailableError(f"the index stopped: {cursor['trouble']}", expected=expected)
         head = self._chain.head()
         if head.number < cursor["number"]:  # an endpoint that has not come as far cannot tell
             return False
@@ -158,6 +163,7 @@ class Indexer:
         except BaseException:
             self._judge = None  # it may have taken what was not written
             raise
+        self.read_up_to = last
         if len(events) < _FEW:
             self._blocks = min(2 * self._blocks, _LONGEST)
         elif len(events) > _MANY:

@@ -71,27 +71,37 @@ class Reading:
         return self.connection.execute(statement, values).first()
 
 
-async def answer(request: Request, make: Callable[[Reading], dict[str, Any]]) -> Response:
+async def answer(
+    request: Request, make: Callable[[Reading], dict[str, Any]], *, tagged: bool = True
+) -> Response:
     """Answer a request with what ``make`` finds, or with 304 where the client has it.
 
     Args:
         request: what was asked.
         make: returns the answer but for the state of the index.
+        tagged: whether the answer follows from the index alone, so that a client can keep it.
     """
     database: Database = request.app.state.database
-    work = partial(_work, database, request, make)
+    work = partial(_work, database, request, make, tagged)
     # A local file answers faster than a thread could be found; a server is waited for elsewhere.
     return work() if database.in_process else await run_sync(work)
 
 
-def _work(database: Database, request: Request, make: Callable[[Reading], dict[str, Any]]) -> Response:
+def _work(
+    database: Database,
+    request: Request,
+    make: Callable[[Reading], dict[str, Any]],
+    tagged: bool,
+) -> Response:
     with foreign_errors("read the index"), database.reader.begin() as connection:
         cursor = connection.execute(_CURSOR).first()
         if cursor is None:
             raise UnavailableError("the index is being made; ask again in a moment")
-        headers = {"ETag": _tag(cursor, request), "Cache-Control": "private, no-cache"}
-        if _matches(request.headers.get("if-none-match"), headers["ETag"]):
-            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        headers = {"Cache-Control": "private, no-cache" if tagged else "no-store"}
+        if tagged:
+            headers["ETag"] = tag = _tag(cursor, request)
+            if _matches(request.headers.get("if-none-match"), tag):
+                return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         document = {"index": rows.index_state(cursor), **make(Reading(connection, cursor))}
     return Response(orjson.dumps(document), media_type="application/json", headers=headers)
 

@@ -17,7 +17,7 @@ from api.index import tables as t
 from api.index.documents import Documents
 from api.index.indexer import Indexer
 from ledger.commitments import ZERO
-from ledger.errors import UsageError, VerificationError
+from ledger.errors import UnavailableError, UsageError, VerificationError
 from tests.api.index.worlds import (
     LEDGER,
     ForkingChain,
@@ -159,7 +159,8 @@ def test_an_endpoint_that_leaves_out_an_event_is_found(played: ForkingChain, tmp
             assert cursor[-1]
             assert cursor[4] < played.head().number
             reading = indexer(database, played)
-            assert not reading.step()
+            with pytest.raises(UnavailableError, match="the index stopped"):
+                reading.step()
             assert dump(database)["cursor"] == [cursor]
 
 

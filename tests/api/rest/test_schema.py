@@ -17,6 +17,8 @@ def test_answers_are_as_documented(service: Service) -> None:
     asked = 0
     for found in document.get_all_operations():
         operation = found.ok()
+        if operation.path == "/v1/events/live":  # it never ends
+            continue
         strategy = operation.as_strategy()
 
         @settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))

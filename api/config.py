@@ -1,0 +1,135 @@
+"""Settings of the auditors' service: ``api.toml``."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from aggregator.config import ChainConfig, MonitoringConfig, StoreConfig, read_sections
+from ledger.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aggregator.config import Section
+
+__all__ = ["ApiConfig", "ListenConfig"]
+
+
+@dataclass(frozen=True)
+class ListenConfig:
+    """Where the service answers, and whom.
+
+    Args:
+        host: an IP address of this machine.
+        port: 0 for any free one.
+        public: whether it answers everybody without a sign-in; on loopback only.
+        tls_certificate: PEM file with the certificate and those that it rests on; None for no TLS.
+        tls_key: PEM file with its private key.
+        requests_per_minute: of one caller.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8600
+    public: bool = False
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    requests_per_minute: int = 600
+
+    @classmethod
+    def take(cls, section: Section) -> Self:
+        """Take the table ``[listen]``."""
+        config = cls(
+            host=section.text("host", "127.0.0.1"),
+            port=section.integer("port", 0, 65_535, 8600),
+            public=section.flag("public"),
+            tls_certificate=section.optional_path("tls_certificate"),
+            tls_key=section.optional_path("tls_key"),
+            requests_per_minute=section.integer("requests_per_minute", 1, 1_000_000, 600),
+        )
+        section.end()
+        config.require_usable()
+        return config
+
+    def require_usable(self) -> None:
+        """Refuse an address that is none, a public service beyond loopback, and half a TLS set-up.
+
+        Raises:
+            UsageError: one of these.
+        """
+        try:
+            address = ipaddress.ip_address(self.host)
+        except ValueError:
+            raise UsageError("host to listen on", expected="an IP address", got=self.host) from None
+        if self.public and not address.is_loopback:
+            expected = "a loopback address such as 127.0.0.1"
+            raise UsageError("host of a public service", expected=expected, got=self.host)
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise UsageError("TLS", expected="tls_certificate and tls_key", got="one of them")
+
+
+@dataclass(frozen=True)
+class ApiConfig:
+    """All that the service is told.
+
+    Args:
+        chain: which ledger.
+        store: the payloads that all roles share.
+        listen: where it answers.
+        state: its own folder.
+        database: URL of the index's database; an SQLite file in ``state`` where None. It holds no password:
+            PostgreSQL's own variables and files (``PGPASSFILE``) do.
+        poll_seconds: how often it looks at the chain.
+        monitoring: what it shows of itself.
+    """
+
+    chain: ChainConfig
+    store: StoreConfig
+    listen: ListenConfig
+    state: Path
+    database: str | None = None
+    poll_seconds: float = 2.0
+    monitoring: MonitoringConfig = field(default_factory=MonitoringConfig)
+
+    @property
+    def database_url(self) -> str:
+        """URL of the index's database."""
+        return self.database or f"sqlite:///{self.state.absolute() / 'index.sqlite'}"
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read ``api.toml``.
+
+        Raises:
+            UsageError: something in it cannot be used; file, table and key are named.
+        """
+        sections = read_sections(path, ("chain", "store", "listen", "api", "monitoring"))
+        own = sections["api"]
+        config = cls(
+            chain=ChainConfig.take(sections["chain"]),
+            store=StoreConfig.take(sections["store"]),
+            listen=ListenConfig.take(sections["listen"]),
+            state=own.path("state"),
+            database=_without_password(own.text("database", "-")),
+            poll_seconds=own.number("poll_seconds", 0.05, 3600, 2.0),
+            monitoring=MonitoringConfig.take(sections["monitoring"]),
+        )
+        own.end()
+        return config
+
+
+def _without_password(url: str) -> str | None:
+    if url == "-":
+        return None
+    try:
+        secret = make_url(url).password
+    except ArgumentError:
+        secret = None  # it is refused, without its text, where it is opened
+    if secret:
+        expected = "no password in it: PostgreSQL takes it from PGPASSFILE or PGPASSWORD"
+        raise UsageError("[api] database", expected=expected, got="one")
+    return url

@@ -1,0 +1,222 @@
+"""``fedledger api``: the auditors' service."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import uvicorn
+
+from aggregator.config import ChainConfig
+from aggregator.connection import open_ledger
+from api.app import create_app
+from api.config import ApiConfig
+from api.index.database import Database
+from api.index.documents import Documents
+from api.index.indexer import Indexer
+from api.verifications import Verifications
+from audit.live import audit_live
+from cli.access import network_file_option
+from cli.output import Output
+from cli.service import Monitor, log, serve, set_up_logs
+from cli.settings import MONITORING, Begun, asked_option, quoted
+from contracts.endpoints import connect
+from ledger.errors import UsageError
+from storage.files import owned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fastapi import FastAPI
+
+    from api.config import ListenConfig
+
+__all__ = ["api"]
+
+_LAST_ANSWERS = 5
+"""Seconds in which requests under way are answered once the service is asked to stop."""
+
+_config_option = click.option(
+    "--config", type=click.Path(path_type=Path), default="api.toml", show_default=True, help="Its settings."
+)
+
+
+@click.group()
+def api() -> None:
+    """Answer auditors' questions about a ledger, from an index that anyone can make again."""
+
+
+@api.command()
+@network_file_option
+@asked_option("--store", help="The shared payloads: a folder, or multiaddrs of IPFS daemons.")
+@click.option(
+    "--state", type=click.Path(path_type=Path), default="state", show_default=True, help="Own folder."
+)
+@click.option("--public", is_flag=True, help="Answer everybody without a sign-in, on loopback only.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default="api.toml", show_default=True, help="File to write."
+)
+def init(network: Path, store: str, state: Path, *, public: bool, out: Path) -> None:
+    """Write the service's settings with a comment on each. A terminal is asked for what is missing."""
+    shared = store if store.startswith(("/ip", "/dns")) else str(Path(store).absolute())
+    text = _TEMPLATE.format(
+        chain=ChainConfig.read(network).toml(),
+        shared=quoted(shared),
+        public="true" if public else "false",
+        state=quoted(state.absolute()),
+        monitoring=MONITORING,
+    )
+    Begun("", state.absolute(), out).write(text)
+    ApiConfig.read(out)
+    Output("text").say(f"{out}: now `fedledger api serve --config {out}`")
+
+
+_TEMPLATE = """\
+# Settings of the auditors' service. Paths that are not absolute start at this file's folder.
+
+{chain}
+[store]
+# The payloads that all roles share: a folder, or multiaddrs of IPFS daemons, separated by commas.
+shared = {shared}
+# Your word that each of these daemons has a private-network key, which no daemon tells.
+# private_network = true
+
+[listen]
+# An IP address of this machine, and a port; 0 for any free one.
+host = "127.0.0.1"
+port = 8600
+# Answer everybody without a sign-in; on loopback only.
+public = {public}
+# Certificate and private key (PEM) for TLS, unless a proxy has them.
+# tls_certificate = "certificate.pem"
+# tls_key = "key.pem"
+# Requests of one caller in a minute.
+requests_per_minute = 600
+
+[api]
+# Its own folder: the index, and the outcomes of replays. The index can be made again at any time.
+state = {state}
+# The index's database, unless it is an SQLite file in that folder. PostgreSQL takes its password from the
+# file that PGPASSFILE names.
+# database = "postgresql://fedledger@127.0.0.1/fedledger"
+# Seconds between looks at the chain.
+poll_seconds = 2
+
+{monitoring}"""
+
+
+@api.command(name="serve")
+@_config_option
+def serve_(config: Path) -> None:
+    """Follow the chain and answer over HTTP, until a signal comes."""
+    settings = ApiConfig.read(config)
+    set_up_logs(settings.monitoring.log)
+    monitor = Monitor("api")
+    settings.state.mkdir(parents=True, exist_ok=True)
+    with owned(settings.state / "lock", f"the state in {settings.state}", "api"):
+        database = Database(settings.database_url)
+        database.migrate()
+        jobs = Verifications(settings.state / "verifications", lambda *asked: _replay(settings, *asked))
+        ending = threading.Event()
+        app = create_app(database, jobs=jobs, health_of=monitor.health, stopping=ending.is_set)
+        with _answering(app, settings.listen, ending):
+            serve(monitor, settings.monitoring, settings.poll_seconds, lambda: _open(settings, database))
+        database.close()
+
+
+def _replay(settings: ApiConfig, run: int, progress: Callable[[int, int], None]) -> Any:
+    chain = connect(settings.chain.endpoints, chain_id=settings.chain.chain_id)
+    store = settings.store.open()
+    return audit_live(chain, settings.chain.round_ledger, store, run=run, progress=progress)
+
+
+def _open(settings: ApiConfig, database: Database) -> Callable[[], Iterator[tuple[str, dict[str, int]]]]:
+    indexer, documents = _indexing(settings, database)
+    log.info("index of ledger %s", indexer.ledger)
+
+    def turn() -> Iterator[tuple[str, dict[str, int]]]:
+        if indexer.step():
+            yield "read a page of the chain", {}
+        while documents.sweep():
+            yield "read documents", {}
+
+    return turn
+
+
+def _indexing(settings: ApiConfig, database: Database) -> tuple[Indexer, Documents]:
+    follower = open_ledger(settings.chain)
+    indexer = Indexer(
+        database,
+        follower.chain,
+        follower.deployment,
+        approval_percent=follower.consortium.approval_percent(),
+        predecessor=follower.consortium.predecessor(),
+        confirmations=settings.chain.confirmations,
+    )
+    return indexer, Documents(database.writer, settings.store.open(), indexer.ledger)
+
+
+@contextmanager
+def _answering(app: FastAPI, listen: ListenConfig, ending: threading.Event) -> Iterator[None]:
+    """Answer requests while the block runs."""
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    try:
+        listener = socket.create_server((listen.host, listen.port), family=family, backlog=256)
+    except OSError as error:
+        where = f"{listen.host} port {listen.port}"
+        raise UsageError(f"cannot listen on {where}", got=error.strerror or error) from error
+    server = uvicorn.Server(_server_settings(app, listen))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="http")
+    thread.start()
+    scheme = "https" if listen.tls_certificate else "http"
+    log.info("answers on %s://%s:%d/v1", scheme, listen.host, listener.getsockname()[1])
+    try:
+        yield
+    finally:
+        ending.set()
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def _server_settings(app: FastAPI, listen: ListenConfig) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ssl_certfile=listen.tls_certificate,
+        ssl_keyfile=listen.tls_key,
+        timeout_graceful_shutdown=_LAST_ANSWERS,
+        h11_max_incomplete_event_size=1 << 16,
+    )
+
+
+@api.group()
+def index() -> None:
+    """Look after the index."""
+
+
+@index.command()
+@_config_option
+def rebuild(config: Path) -> None:
+    """Throw the index away and make it anew from chain and payloads. The service must not run meanwhile."""
+    settings = ApiConfig.read(config)
+    set_up_logs(settings.monitoring.log)
+    settings.state.mkdir(parents=True, exist_ok=True)
+    with owned(settings.state / "lock", f"the state in {settings.state}", "api"):
+        database = Database(settings.database_url)
+        database.migrate()
+        database.clear()
+        indexer, documents = _indexing(settings, database)
+        log.info("reading ledger %s", indexer.ledger)
+        while indexer.step():
+            log.info("read up to block %d", indexer.read_up_to)
+        while documents.sweep():
+            pass
+        database.close()
+    Output("text").say(f"the index of ledger {indexer.ledger} is made, up to block {indexer.read_up_to}")
