@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from eth_utils.address import to_checksum_address
 
 from aggregator.config import PASSPHRASE_VARIABLE, ChainConfig, KeyConfig, read_passphrase
 from aggregator.connection import open_ledger
@@ -49,7 +50,14 @@ class _Address(click.ParamType[bytes]):
         text = str(value)
         if not re.fullmatch("0x[0-9a-fA-F]{40}", text):
             self.fail(f"expected 0x and 40 hex digits, got {text!r}", param, ctx)
-        return bytes.fromhex(text[2:])
+        account = bytes.fromhex(text[2:])
+        if text[2:] not in {text[2:].lower(), text[2:].upper()} and text != to_checksum_address(account):
+            self.fail(
+                f"{text} has a digit or a capital letter wrong: its checksum (EIP-55) is not right",
+                param,
+                ctx,
+            )
+        return account
 
 
 class _Digest(click.ParamType[str]):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from eth_utils.address import to_checksum_address
 
 from aggregator.config import ChainConfig
 from cli.access import ADDRESS, key_options
+from cli.ballots import plural
 from cli.output import Output, format_option
 from contracts.client import Founder
 from contracts.client import deploy as create
@@ -18,7 +21,20 @@ from ledger.errors import UnavailableError, UsageError
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
-__all__ = ["deploy"]
+__all__ = ["deploy", "require_new_file"]
+
+
+def require_new_file(out: Path) -> None:
+    """Refuse a file that is there already or cannot be written, before anything costs.
+
+    Raises:
+        UsageError: it is, or cannot.
+    """
+    if out.exists():
+        raise UsageError(f"{out} is there already", expected="a new file")
+    folder = out.absolute().parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"cannot write {out}", expected="a folder that is there and may be written to")
 
 
 @click.command()
@@ -44,6 +60,7 @@ __all__ = ["deploy"]
 @click.option(
     "--aggregator", "aggregators", type=ADDRESS, multiple=True, help="Plans may name it; may be given again."
 )
+@click.option("--no-aggregator", is_flag=True, help="Deploy without one; members can vote for one later.")
 @click.option("--auditor", "auditors", type=ADDRESS, multiple=True, help="May read; may be given again.")
 @click.option(
     "--approval-percent",
@@ -73,6 +90,7 @@ def deploy(
     members: tuple[bytes, ...],
     operators: tuple[bytes, ...],
     aggregators: tuple[bytes, ...],
+    no_aggregator: bool,
     auditors: tuple[bytes, ...],
     approval_percent: int,
     confirmations: int,
@@ -83,8 +101,10 @@ def deploy(
 
     The key only pays: it keeps no power over the contracts.
     """
-    if out.exists():
-        raise UsageError(f"{out} is there already", expected="a new file")
+    output = Output(format_)
+    if not aggregators and not no_aggregator:
+        raise UsageError("no plan can be proposed without an aggregator", expected="--aggregator ADDRESS")
+    require_new_file(out)
     chain = connect(endpoints, confirmations=confirmations)
     deployment = create(
         chain,
@@ -95,25 +115,26 @@ def deploy(
         auditors=auditors,
         approval_percent=approval_percent,
     )
+    consortium = to_checksum_address(deployment.consortium)
+    ledger = to_checksum_address(deployment.round_ledger)
     config = ChainConfig.of(endpoints, chain.chain_id, deployment, confirmations)
     try:
         out.write_text(config.toml(), encoding="utf-8")
     except OSError as error:  # the contracts are there, so their addresses must not be lost
-        addresses = (
-            f"consortium 0x{deployment.consortium.hex()}, round ledger 0x{deployment.round_ledger.hex()}"
-        )
+        what = f"deployed, round ledger {ledger}, but cannot write {out}"
         raise UnavailableError(
-            f"deployed ({addresses}), but cannot write {out}", got=error.strerror
+            what, expected="`fedledger network`, which writes it anew", got=error.strerror
         ) from error
-    output = Output(format_)
-    output.say(f"chain {chain.chain_id}: consortium 0x{deployment.consortium.hex()}, {len(members)} members")
-    output.say(f"round ledger 0x{deployment.round_ledger.hex()}")
+    if not operators:
+        output.note("no --operator: nobody can pause a run until the members vote for one")
+    output.say(f"chain {chain.chain_id}: consortium {consortium}, {plural(len(members), 'member')}")
+    output.say(f"round ledger {ledger}")
     output.say(f"network file: {out} (give it to every member, aggregator and auditor)")
     output.document(
         {
             "chain_id": chain.chain_id,
-            "consortium": "0x" + deployment.consortium.hex(),
-            "round_ledger": "0x" + deployment.round_ledger.hex(),
+            "consortium": consortium,
+            "round_ledger": ledger,
             "network": str(out),
         }
     )

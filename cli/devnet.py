@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import signal
 
 import click
+from eth_utils.address import to_checksum_address
 
+from cli.access import ADDRESS
 from cli.output import Output, format_option
 from contracts.devnet import known_accounts, serve
+from contracts.endpoints import connect
 
 __all__ = ["devnet"]
 
@@ -17,17 +19,7 @@ _FUNDS = 10_000
 """Ether that an account gets."""
 
 
-class _Account(click.ParamType[bytes]):
-    name = "address"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
-        text = str(value)
-        if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
-            self.fail(f"expected 0x and 40 hex digits, got {text!r}", param, ctx)
-        return bytes.fromhex(text[2:])
-
-
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8545, show_default=True, help="0 for any free port."
@@ -41,7 +33,7 @@ class _Account(click.ParamType[bytes]):
 @click.option(
     "--fund",
     "funded",
-    type=_Account(),
+    type=ADDRESS,
     multiple=True,
     help=f"Give an account {_FUNDS} ether; may be given several times.",
 )
@@ -53,13 +45,23 @@ class _Account(click.ParamType[bytes]):
     help="Fund N accounts and print their keys. They are Anvil's: everyone knows them.",
 )
 @format_option
+@click.pass_context
 def devnet(
-    host: str, port: int, block_time: float | None, funded: tuple[bytes, ...], accounts: int, format_: str
+    ctx: click.Context,
+    /,
+    host: str,
+    port: int,
+    block_time: float | None,
+    funded: tuple[bytes, ...],
+    accounts: int,
+    format_: str,
 ) -> None:
     """Serve a chain over JSON-RPC to other processes on this machine, until it is stopped.
 
     It is in memory only: it forgets everything when it ends.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     output = Output(format_)
     known = known_accounts(accounts)
     with serve(host=host, port=port, block_time=block_time) as (chain, url):
@@ -74,3 +76,15 @@ def devnet(
         output.document({"url": url, "chain_id": chain.chain_id, "accounts": keys})
         while True:
             signal.pause()
+
+
+@devnet.command()
+@click.argument("account", type=ADDRESS)
+@click.option(
+    "--rpc", default="http://127.0.0.1:8545", show_default=True, help="Where the devnet, or Anvil, serves."
+)
+def fund(account: bytes, rpc: str) -> None:
+    """Give ACCOUNT ether on a devnet that runs; Anvil does it too, a real chain does not."""
+    chain = connect([rpc])
+    chain.set_balance(account, chain.balance(account) + _FUNDS * _ETHER)
+    Output("text").say(f"{to_checksum_address(account)} has {chain.balance(account) // _ETHER} ether")

@@ -31,6 +31,10 @@ def new(file: Path, passphrase_file: Path | None, format_: str) -> None:
     address = new_keystore(file, passphrase_for(file, passphrase_file))
     output = Output(format_)
     output.say(address)
+    output.note(
+        f"{file} is the key; keep the passphrase apart from it. The address is what others need: give it to"
+        " the consortium. Where gas is not free it needs ether before it can sign."
+    )
     output.document({"address": address, "file": str(file)})
 
 

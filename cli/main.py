@@ -7,6 +7,7 @@ wrong is one line on standard error, never a traceback.
 
 from __future__ import annotations
 
+import difflib
 import signal
 import sys
 from importlib import import_module
@@ -15,8 +16,10 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
-from ledger.errors import FedledgerError
+from cli.refusals import explained
+from ledger.errors import ContractError, FedledgerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,21 +29,24 @@ __all__ = ["cli", "main"]
 
 
 class _Commands(click.Group):
-    """Loads a verb's file only when that verb is used: an audit needs no torch."""
+    """Loads a verb's file only when that verb is used: an audit needs no torch, and help needs nothing.
 
-    _verbs: ClassVar[dict[str, str]] = {
-        "aggregator": "cli.aggregator",
-        "api": "cli.api",
-        "audit": "cli.audit",
-        "demo": "cli.demo",
-        "deploy": "cli.deploy",
-        "devnet": "cli.devnet",
-        "keys": "cli.keys",
-        "member": "cli.member",
-        "node": "cli.node",
-        "plan": "cli.plan",
-        "preflight": "cli.preflight",
-        "run": "cli.run",
+    Of each verb: its file, and the line that the list of all shows.
+    """
+
+    _verbs: ClassVar[dict[str, tuple[str, str]]] = {
+        "aggregator": ("cli.aggregator", "Run an aggregator."),
+        "audit": ("cli.audit", "Replay a federation from its chain and payloads, byte for byte."),
+        "demo": ("cli.demo", "Train a model among hospitals on this machine, and audit it."),
+        "deploy": ("cli.deploy", "Create the contracts of a new consortium."),
+        "devnet": ("cli.devnet", "Serve a chain on this machine, for trying things out."),
+        "keys": ("cli.keys", "Make and look at keys in Ethereum keystore files."),
+        "member": ("cli.member", "List the members, and vote on members and roles."),
+        "network": ("cli.network", "Write the network file of a consortium that is there."),
+        "node": ("cli.node", "Set up and run a member's node."),
+        "plan": ("cli.plan", "Draft a training plan, propose it, and vote on it."),
+        "preflight": ("cli.preflight", "Check everything that a node needs."),
+        "run": ("cli.run", "Start, join and watch runs."),
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -49,8 +55,23 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in self._verbs:
             return None
-        command: click.Command = getattr(import_module(self._verbs[cmd_name]), cmd_name)
+        file, _ = self._verbs[cmd_name]
+        command: click.Command = getattr(import_module(file), cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a verb; of one that is not there the nearest is named, as click does for those it knows."""
+        near = difflib.get_close_matches(args[0], self._verbs, 1)
+        if args[0] not in self._verbs and near:
+            ctx.fail(f"No such command '{args[0]}'. Did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without loading any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, self._verbs[verb][1]) for verb in self.list_commands(ctx)])
 
 
 @click.group(
@@ -69,9 +90,14 @@ def main() -> NoReturn:
             stream.reconfigure(errors="replace")  # a name that the terminal cannot spell stops nothing
     try:
         code = cli.main(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except NoArgsIsHelpError as error:  # a group without a verb, like the command without anything
+        click.echo(error.ctx.get_help())
+        code = 0
     except click.ClickException as error:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "fedledger"
         _fail(f"{where}: {' '.join(error.format_message().split())}", 2)
+    except ContractError as error:
+        _fail(f"fedledger: {explained(error)}", explained(error).exit_code)
     except FedledgerError as error:
         _fail(f"fedledger: {error}", error.exit_code)
     except OSError as error:  # a full disk, a path that no file system takes

@@ -13,11 +13,12 @@ from aggregator.config import KeyConfig
 from aggregator.connection import open_ledger
 from aggregator.rounds import open_plan
 from cli.access import DIGEST, member_of, pick, signer_of
+from cli.ballots import standing
 from cli.output import Output
 from cli.service import Monitor, log, serve, set_up_logs
 from cli.settings import MONITORING, Begun, asked_option, quoted, settings_options
 from node.config import NodeConfig
-from node.plans import explain
+from node.plans import explain, explain_terms
 from node.service import NodeService
 from node.tasks import task_for
 from storage import DirectoryStore, LocalFirst
@@ -92,14 +93,16 @@ def accept(plan: str, config: Path, yes: bool) -> None:
     """Accept PLAN, a digest or its first digits: this node will train it in runs that it joined."""
     settings = NodeConfig.read(config)
     follower = open_ledger(settings.chain)
-    proposed = follower.update().consortium.proposed.values()
-    digest = pick(plan, {terms.plan for terms in proposed}, "plan")
+    proposed = follower.update().consortium.proposed
+    digest = pick(plan, {terms.plan for terms in proposed.values()}, "plan")
     document = open_plan(settings.store.open().document(digest), digest)
     task_for(document)
     output = Output("text")
-    for terms in (terms for terms in proposed if terms.plan == digest):
-        for line in explain(document, terms):
-            output.say(line)
+    for line in explain(document):
+        output.say(line)
+    for name, terms in proposed.items():
+        if terms.plan == digest:
+            output.say(f"terms {name.hex()}: {standing(follower, name)}; {explain_terms(terms)}")
     if not yes and not click.confirm("Train this plan on your data?", err=True):
         output.say("not accepted")
         return

@@ -57,6 +57,10 @@ class Output:
         if not self._json:
             _write(sys.stdout, _harmless(line) + "\n")
 
+    def note(self, line: str) -> None:
+        """Print on standard error what no program reads: advice, a warning."""
+        _write(sys.stderr, _harmless(line) + "\n")
+
     def document(self, value: Any) -> None:
         """Print the result as JSON, if JSON was asked for."""
         if self._json:
@@ -85,9 +89,21 @@ class Output:
 
             yield advance
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table for people; columns of numbers are aligned right, others left. No cell is cut."""
+    def table(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str = "none"
+    ) -> None:
+        """Print a table for people; columns of numbers are aligned right, others left. No cell is cut.
+
+        Args:
+            title: above it.
+            columns: heads.
+            rows: cells.
+            empty: what is said where there is no row.
+        """
         if self._json:
+            return
+        if not rows:
+            self.say(f"{title}: {empty}")
             return
         shown = [list(map(_harmless, row)) for row in rows]
         right = [all(_NUMERIC.fullmatch(row[i]) for row in shown) for i in range(len(columns))]

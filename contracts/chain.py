@@ -15,6 +15,7 @@ from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError, EncodingError
 from eth_utils.abi import collapse_if_tuple
 from eth_utils.address import to_canonical_address, to_checksum_address
+from hexbytes import HexBytes
 from web3.exceptions import BlockNotFound, ContractLogicError, Web3RPCError
 
 from contracts import artifacts
@@ -121,6 +122,11 @@ class Chain:
         with foreign_errors(f"read block {number}"):
             return _block(self._w3.eth.get_block(number))
 
+    def call_data(self, transaction: bytes) -> bytes:
+        """Return what a mined transaction called its contract with: selector and arguments."""
+        with foreign_errors("read a transaction"):
+            return bytes(self._w3.eth.get_transaction(HexBytes(transaction))["input"])
+
     def next_time(self) -> int:
         """Return the block time that a transaction sent now would see at the earliest."""
         with foreign_errors("read the pending block"):
@@ -138,6 +144,18 @@ class Chain:
         """Return an account's balance in wei."""
         with foreign_errors("read a balance"):
             return int(self._w3.eth.get_balance(_checksum(account)))
+
+    def set_balance(self, account: bytes, wei: int) -> None:
+        """Set an account's balance, on a development chain that knows ``anvil_setBalance``.
+
+        Raises:
+            UsageError: this chain does not.
+        """
+        with foreign_errors("set a balance"):
+            method: Any = "anvil_setBalance"
+            answer = self._w3.provider.make_request(method, [_checksum(account), hex(wei)])
+        if "error" in answer:
+            raise UsageError("this chain gives nobody ether", expected="a devnet, or Anvil")
 
     def gas_price(self) -> int:
         """Return the most wei per gas that a transaction sent now would offer; 0 where gas is free."""
@@ -189,7 +207,7 @@ class Chain:
         data = encode_call(artifacts.load(contract).function(function), arguments)
         request = {"to": _checksum(address), "data": data, "from": signer.address, "gas": gas}
         with self._transactions.turn(signer):
-            self._simulate(contract, function, request, "pending")
+            self._rehearse(signer, contract, function, request)
             receipt, succeeded = self._send(signer, {"to": request["to"], "data": data, "gas": gas})
         if not succeeded:
             self._simulate(contract, function, request, receipt.block)
@@ -209,7 +227,7 @@ class Chain:
         data = artifact.creation + _encode(contract, artifact.constructor_types(), arguments)
         request = {"data": data, "from": signer.address, "gas": gas}
         with self._transactions.turn(signer):
-            self._simulate(contract, "constructor", request, "pending")
+            self._rehearse(signer, contract, "constructor", request)
             receipt, succeeded = self._send(signer, {"data": data, "gas": gas})
         if not succeeded:
             raise ChainError(f"creating {contract} failed in block {receipt.block}")
@@ -264,6 +282,16 @@ class Chain:
         block = self._w3.eth.get_block(number, True)
         senders = [bytes(to_canonical_address(t["from"])) for t in cast("list[Any]", block["transactions"])]
         return _Contents(bytes(block["hash"]), int(block["timestamp"]), senders)
+
+    def _rehearse(self, signer: Signer, contract: str, function: str, request: dict[str, Any]) -> None:
+        """Simulate a transaction; some nodes refuse that to an account that cannot pay for it."""
+        try:
+            self._simulate(contract, function, request, "pending")
+        except ContractError:
+            raise
+        except ChainError:
+            self._transactions.require_funds(signer, request)
+            raise
 
     def _simulate(self, contract: str, function: str, request: Any, block: Any) -> bytes:
         with foreign_errors(f"call {contract}.{function}"):

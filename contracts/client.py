@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from eth_utils.address import to_checksum_address
+
 from contracts import artifacts
+from contracts.transactions import shortage
 from ledger.commitments import ZERO
-from ledger.errors import ChainError
+from ledger.errors import ChainError, ContractError, UsageError
 from ledger.records import Phase, Role, RunStarted, Status, Terms
 
 if TYPE_CHECKING:
@@ -87,7 +90,15 @@ def deploy(
         auditors: accounts that services let read.
         approval_percent: votes needed, in percent of the members; always more than half.
         predecessor: final head of the ledger that this one succeeds.
+
+    Raises:
+        ContractError: the contract refuses what is asked for; nothing was paid.
+        ChainError: the chain did not answer, or the account cannot pay for both contracts.
     """
+    needed = 2 * _GAS_CREATION * chain.gas_price()
+    balance = chain.balance(bytes.fromhex(signer.address[2:])) if needed else 0
+    if balance < needed:  # else the first would be paid for in vain
+        raise shortage(signer.address, balance, needed)
     members = [(f.account, f.encryption_key, f.metadata) for f in founders]
     roles = [list(operators), list(aggregators), list(auditors)]
     arguments = [members, *roles, approval_percent, predecessor]
@@ -110,7 +121,14 @@ class _Client:
         self._name = type(self).__name__
 
     def _call(self, function: str, *arguments: object) -> Any:
-        return self.chain.call(self._name, self.address, function, arguments)
+        try:
+            return self.chain.call(self._name, self.address, function, arguments)
+        except ContractError:
+            raise
+        except ChainError as error:
+            if self.is_shipped_code():
+                raise
+            raise UsageError(f"no {self._name} at {to_checksum_address(self.address)}") from error
 
     def _transact(self, signer: Signer, function: str, *arguments: object) -> Receipt:
         gas = _GAS.get(function, _GAS_OTHERWISE)
@@ -147,6 +165,16 @@ class Consortium(_Client):
     def withdraw_vote(self, signer: Signer, ballot: bytes) -> Receipt:
         """Take a vote back."""
         return self._transact(signer, "withdrawVote", ballot)
+
+    def votes_of(self, ballot: bytes) -> int:
+        """Return the present members that vote for a ballot that is open, as bits."""
+        voters: int = self._call("votesOf", ballot)
+        return voters
+
+    def threshold(self) -> int:
+        """Return the votes that decide now."""
+        votes: int = self._call("threshold")
+        return votes
 
     def member_of(self, account: bytes) -> int:
         """Return the member for which an account signs now; ``ContractError`` NotMember for none."""

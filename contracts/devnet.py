@@ -116,6 +116,7 @@ class Devnet:
             "eth_sendRawTransaction": self._send,
             "evm_mine": self._evm_mine,
             "evm_increaseTime": self._increase_time,
+            "anvil_setBalance": self._set_balance,
         }
 
     @property
@@ -131,6 +132,15 @@ class Devnet:
         """Send ether from the chain's faucet."""
         with self._lock:
             self.chain.transfer(faucet(), account, wei)
+
+    def _set_balance(self, account: str, wei: int | str) -> None:
+        """Raise a balance, from the faucet, as Anvil sets one; ether that an account has is never taken."""
+        wanted = int(wei, 16) if isinstance(wei, str) else wei
+        place = bytes.fromhex(account.removeprefix("0x"))
+        missing = wanted - self.chain.balance(place)
+        if missing < 0:
+            raise Refusal(PARAMS, "a balance can only be raised here")
+        self.chain.transfer(faucet(), place, missing)
 
     def tick(self) -> float:
         """Mine the block that is due, if one is; return the seconds until the next."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from contracts.chain import Signer
 
-__all__ = ["Transactions", "foreign_errors"]
+__all__ = ["Transactions", "foreign_errors", "shortage"]
 
 _GWEI = 10**9
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
@@ -55,6 +55,23 @@ def foreign_errors(what: str) -> Iterator[None]:
         yield
     except (Web3Exception, OSError, *_SHAPES) as error:
         raise ChainError(f"cannot {what}", got=error) from error
+
+
+def shortage(account: str, balance: int, needed: int) -> ChainError:
+    """Return the error of an account that cannot pay.
+
+    Args:
+        account: its address.
+        balance: what it has, in wei.
+        needed: what it must have, in wei.
+    """
+    has, needs = _ether(balance), _ether(needed)
+    return ChainError(f"{account} has {has} ether; this needs about {needs}. Fund it, then try again")
+
+
+def _ether(wei: int) -> str:
+    """Return wei in ether, rounded up to millionths."""
+    return f"{-(-wei // 10**12) / 10**6:.6f}".rstrip("0").rstrip(".")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +158,19 @@ class Transactions:
         base = int(self.w3.eth.get_block("latest").get("baseFeePerGas", 0))
         priority = (_GWEI if base else 0) if self._priority_fee is None else self._priority_fee
         return _Fees(2 * base + priority, priority)
+
+    def require_funds(self, signer: Signer, request: dict[str, Any], fees: _Fees | None = None) -> None:
+        """Say so where an account cannot pay for a transaction, whatever a node's own words for that are.
+
+        Raises:
+            ChainError: it cannot; address, balance and what is needed are named.
+        """
+        with foreign_errors("read a balance"):
+            most = (fees or self.fees()).most
+            balance = int(self.w3.eth.get_balance(signer.address))
+        needed = request.get("value", 0) + request["gas"] * most
+        if balance < needed:
+            raise shortage(signer.address, balance, needed)
 
     def count(self, signer: Signer, block: Any = "latest") -> int:
         """Return how many transactions of the account are in blocks; with ``pending``, also in the pool."""
@@ -271,6 +301,7 @@ class _Sending:
             try:
                 return self._submit()
             except Web3RPCError as refusal:
+                self._owner.require_funds(self._signer, self._request, self._fees)
                 raised = self._fees.raised(by_one_in=1)
                 if not _is_underpriced(refusal) or raised == self._fees:
                     raise

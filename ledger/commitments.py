@@ -25,6 +25,7 @@ __all__ = [
     "ConsortiumKind",
     "RoundKind",
     "attestation_value",
+    "ballot",
     "commitment",
     "consortium_genesis",
     "event_value",
@@ -113,6 +114,17 @@ def attestation_value(result: bytes, report: bytes, previous: bytes) -> bytes:
 def event_value(types: list[str], values: list[object]) -> bytes:
     """Return the value under which a consortium event enters the accumulator: its arguments in order."""
     return _hash(types, values)
+
+
+def ballot(kind: ConsortiumKind, types: list[str], values: list[object]) -> bytes:
+    """Return the digest under which votes are counted.
+
+    Args:
+        kind: of the event that the vote leads to.
+        types: of the vote's arguments; for terms ``bytes32``, their digest.
+        values: the arguments.
+    """
+    return _hash(["uint256", *types], [kind, *values])
 
 
 def consortium_genesis(chain_id: int, consortium: bytes, predecessor: bytes, approval_percent: int) -> bytes:

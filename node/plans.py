@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from aggregator.config import Section
 from aggregator.strategies import strategy
+from ledger.canonical import read_json
 from ledger.documents import Limits, MetricsPolicy, Plan
 from ledger.errors import UsageError
 from ledger.tensors import encode_header
-from node.tasks import task_for, task_from
 from node.updates import write_model
 
 if TYPE_CHECKING:
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from ledger.records import Terms
     from node.tasks import Task
 
-__all__ = ["compose", "draft_of", "explain", "publish_draft", "read_draft"]
+__all__ = ["compose", "draft_of", "explain", "explain_terms", "publish_draft", "read_draft"]
 
 _MAX_DRAFT_BYTES = 1 << 20
 _HEADER_ROOM = 65_536
 """Bytes that an update's file may be longer than ours would be: other writers spell headers otherwise."""
+
+_SHOWN = 200
+"""Characters of a plan's title that are shown."""
 
 MAX_ABS = 1e6
 MAX_NUM_EXAMPLES = 1_000_000
@@ -80,6 +83,8 @@ def compose(
 
 def draft_of(title: str, document: Mapping[str, Any], *, rounds: int, rule: str, seed: int) -> dict[str, Any]:
     """Return a draft with the usual limits, to be looked through and changed before it is proposed."""
+    from node.tasks import task_from  # noqa: PLC0415 - torch is loaded where something is made of a task
+
     return {
         "title": title,
         "rounds": rounds,
@@ -99,7 +104,7 @@ def read_draft(path: Path) -> Section:
     """
     try:
         with path.open("rb") as file:
-            values = json.loads(file.read(_MAX_DRAFT_BYTES))
+            values = read_json(file.read(_MAX_DRAFT_BYTES))
     except FileNotFoundError as error:
         raise UsageError(f"{path}", expected="a draft of a plan", got="no such file") from error
     except OSError as error:
@@ -118,6 +123,8 @@ def publish_draft(draft: Section, store: PayloadStore) -> Plan:
         UsageError: something in the draft cannot be used; nothing was written then.
         UnavailableError: the store does not answer.
     """
+    from node.tasks import task_for, task_from  # noqa: PLC0415 - as above
+
     rule, limits = draft.table("strategy"), draft.table("limits")
     metrics, genesis = draft.table("metrics"), draft.table("genesis")
     document = draft.mapping("task")
@@ -144,13 +151,14 @@ def publish_draft(draft: Section, store: PayloadStore) -> Plan:
     return plan
 
 
-def explain(plan: Plan, terms: Terms) -> list[str]:
-    """Return a plan and its terms in plain words, one statement a line, for those who decide on it."""
+def explain(plan: Plan) -> list[str]:
+    """Return a plan in plain words, one statement a line, for those who decide on it."""
     label, columns = plan.task.get("label"), plan.task.get("columns")
-    lines = [f"{plan.title} (plan {plan.digest.hex()})"]
+    lines = [f"{plan.title[:_SHOWN]} (plan {plan.digest.hex()})"]
     if isinstance(label, dict) and isinstance(columns, list):
         names = ", ".join(str(column.get("name")) for column in columns if isinstance(column, dict))
-        classes = ", ".join(map(str, label.get("classes", [])))
+        stated = label.get("classes")  # nobody checked the document but for its form
+        classes = ", ".join(map(str, stated)) if isinstance(stated, list) else str(stated)
         lines += [f"predicts {label.get('column')}: {classes}", f"reads {len(columns)} columns: {names}"]
     else:
         lines.append(f"task: {plan.task.get('kind')}")
@@ -160,21 +168,21 @@ def explain(plan: Plan, terms: Terms) -> list[str]:
         f" {plan.limits.max_bytes:,} bytes; the number of rows trained on; on its held-out rows, if there are"
         f" at least {plan.metrics.min_cell}: {', '.join(plan.metrics.names)}"
     )
-    counting = (
-        f"a result counts when {terms.quorum} members recomputed it, and is void with fewer than"
-        f" {terms.min_reveals} accepted updates"
-    )
-    phases = (
-        f"phases: commit {terms.commit_duration} s, reveal {terms.reveal_duration} s, propose"
-        f" {terms.propose_duration} s; members act in the aggregator's place after {terms.grace} s"
-    )
     parameters = f" {json.dumps(dict(plan.parameters))}" if plan.parameters else ""
     return [
         *lines,
         f"model: {json.dumps(plan.task.get('model'))}, {elements:,} parameters",
         f"strategy: {plan.strategy}{parameters}",
-        f"rounds: {plan.rounds} certified ones, in at most {terms.max_rounds} openings",
+        f"rounds: {plan.rounds} certified ones",
         leaving,
-        counting,
-        phases,
     ]
+
+
+def explain_terms(terms: Terms) -> str:
+    """Return in plain words what members vote on beside the plan."""
+    return (
+        f"a result counts when {terms.quorum} members recomputed it, and is void with fewer than"
+        f" {terms.min_reveals} accepted updates; at most {terms.max_rounds} openings; commit"
+        f" {terms.commit_duration} s, reveal {terms.reveal_duration} s, propose {terms.propose_duration} s;"
+        f" members act in the aggregator's place after {terms.grace} s"
+    )

@@ -40,8 +40,11 @@ def test_numbers_stand_right_and_words_left(capsys: pytest.CaptureFixture[str]) 
     ]
 
 
-def test_a_table_without_rows_is_its_header(capsys: pytest.CaptureFixture[str]) -> None:
-    assert printed(capsys, ["round", "auc"], []) == ["round  auc"]
+def test_a_table_without_rows_is_a_line_that_says_what_comes_first(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Output("text").table("Plans", ["terms"], [], empty="none yet: `fedledger plan draft`")
+    assert capsys.readouterr().out == "Plans: none yet: `fedledger plan draft`\n"
 
 
 @given(names=st.lists(st.text(max_size=60), min_size=1, max_size=6))

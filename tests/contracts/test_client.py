@@ -19,7 +19,7 @@ from ledger.commitments import (
     first_head,
     terms_digest,
 )
-from ledger.errors import ChainError, UsageError
+from ledger.errors import UsageError
 from ledger.records import Phase, Role, Status
 from tests.contracts.forwarder import Forwarder
 from tests.federation import address, federation, fresh_chain, fund, key, word
@@ -265,8 +265,8 @@ def test_an_address_has_20_bytes(function: str) -> None:
         calls[function]()
 
 
-def test_where_no_contract_is_the_chain_says_nothing() -> None:
-    with pytest.raises(ChainError, match=r"Consortium\.snapshot answered with something else"):
+def test_where_no_contract_is_that_is_said() -> None:
+    with pytest.raises(UsageError, match="no Consortium at 0x0707"):
         Consortium(fresh_chain(), b"\x07" * 20).snapshot()
 
 

@@ -33,7 +33,7 @@ def _all_commands(command: click.Command, name: str) -> dict[str, click.Command]
     if not isinstance(command, click.Group):
         return {name: command}
     context = click.Context(command, **command.context_settings)
-    found = {}
+    found: dict[str, click.Command] = {name: command} if command.invoke_without_command else {}
     for verb in command.list_commands(context):
         below = command.get_command(context, verb)
         assert below is not None
