@@ -36,6 +36,7 @@ class _Commands(click.Group):
 
     _verbs: ClassVar[dict[str, tuple[str, str]]] = {
         "aggregator": ("cli.aggregator", "Run an aggregator."),
+        "api": ("cli.api", "Answer questions about a ledger from an index, over HTTP."),
         "audit": ("cli.audit", "Replay a federation from its chain and payloads, byte for byte."),
         "demo": ("cli.demo", "Train a model among hospitals on this machine, and audit it."),
         "deploy": ("cli.deploy", "Create the contracts of a new consortium."),
