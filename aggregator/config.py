@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ledger.errors import UsageError
+from ledger.records import LedgerId
 from storage import open_store
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ __all__ = [
     "StoreConfig",
     "read_passphrase",
     "read_sections",
+    "tables_of",
 ]
 
 PASSPHRASE_VARIABLE = "FEDLEDGER_PASSPHRASE"  # noqa: S105 - its name
@@ -56,24 +58,24 @@ class Section:
         self._known: list[str] = []
 
     def text(self, key: str, default: str | None = None) -> str:
-        """Take a text that is not empty."""
+        """Take a text that is not empty, of printable characters."""
         value = self._take(key, default)
-        if not isinstance(value, str) or not value:
-            raise self._wrong(key, "a text", value)
-        return value
+        if not _is_text(value):
+            raise self.wrong(key, "a text", value)
+        return str(value)
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Take a list of at least one text."""
         value = self._take(key, None)
-        if not isinstance(value, list) or not value or not all(isinstance(v, str) and v for v in value):
-            raise self._wrong(key, "a list of texts", value)
+        if not isinstance(value, list) or not value or not all(map(_is_text, value)):
+            raise self.wrong(key, 'a list of texts, ["…"]', value)
         return tuple(value)
 
     def integer(self, key: str, low: int, high: int, default: int | None = None) -> int:
         """Take an integer from ``low`` to ``high``."""
         value = self._take(key, default)
         if type(value) is not int or not low <= value <= high:
-            raise self._wrong(key, f"an integer from {low} to {high}", value)
+            raise self.wrong(key, f"a whole number from {low} to {high}", value)
         return value
 
     def optional_integer(self, key: str, low: int, high: int) -> int | None:
@@ -87,19 +89,23 @@ class Section:
         """Take true or false; false where it is not set."""
         value = self._take(key, False)
         if not isinstance(value, bool):
-            raise self._wrong(key, "true or false", value)
+            raise self.wrong(key, "true or false", value)
         return value
 
     def number(self, key: str, low: float, high: float, default: float | None = None) -> float:
         """Take a number from ``low`` to ``high``."""
         value = self._take(key, default)
         if type(value) not in {int, float} or not low <= value <= high:
-            raise self._wrong(key, f"a number from {low} to {high}", value)
+            raise self.wrong(key, f"a number from {low} to {high}", value)
         return float(value)
 
     def path(self, key: str, default: str | None = None) -> Path:
         """Take a path; a relative one starts at the file's folder."""
-        return self._folder / Path(self.text(key, default)).expanduser()
+        text = self.text(key, default)
+        try:
+            return self._folder / Path(text).expanduser()
+        except RuntimeError as error:  # ~somebody who is not known here
+            raise self.wrong(key, "a path", text) from error
 
     def optional_path(self, key: str) -> Path | None:
         """Take a path, or None where there is none."""
@@ -112,28 +118,28 @@ class Section:
         """Take one of some texts; the first is the default."""
         value = self.text(key, values[0])
         if value not in values:
-            raise self._wrong(key, f"one of {', '.join(values)}", value)
+            raise self.wrong(key, f"one of {', '.join(values)}", value)
         return value
 
     def table(self, key: str) -> Section:
         """Take a table, empty where there is none."""
         value = self._take(key, {})
         if not isinstance(value, dict):
-            raise self._wrong(key, f"a table [{key}]", value)
+            raise self.wrong(key, f"a table [{key}]", value)
         return Section(value, f"{self._where}: [{key}]", self._folder)
 
     def mapping(self, key: str) -> dict[str, Any]:
         """Take a table as it is, to be judged by whoever it is for."""
         value = self._take(key, None)
         if not isinstance(value, dict):
-            raise self._wrong(key, "a table", value)
+            raise self.wrong(key, "a table", value)
         return value
 
     def address(self, key: str) -> bytes:
         """Take an Ethereum address."""
         value = self.text(key)
         if not re.fullmatch("0x[0-9a-fA-F]{40}", value):
-            raise self._wrong(key, "an address: 0x and 40 hex digits", value)
+            raise self.wrong(key, "an address: 0x and 40 hex digits", value)
         return bytes.fromhex(value[2:])
 
     def end(self) -> None:
@@ -149,8 +155,23 @@ class Section:
             raise UsageError(f"{self._where}: a key is missing", expected=key)
         return self._left.pop(key, default)
 
-    def _wrong(self, key: str, expected: str, got: object) -> UsageError:
-        return UsageError(f"{self._where}: {key}", expected=expected, got=got)
+    def wrong(self, key: str, expected: str, got: object) -> UsageError:
+        """Return the error that says what is wrong with a key's value."""
+        shown = f'the text "{got}"' if isinstance(got, str) else got
+        return UsageError(f"{self._where}: {key}", expected=expected, got=shown)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable() and bool(value.strip())
+
+
+def tables_of(path: Path) -> frozenset[str]:
+    """Return the names of the tables in a configuration file.
+
+    Raises:
+        UsageError: as ``read_sections``.
+    """
+    return frozenset(_parsed(path))
 
 
 def read_sections(path: Path, names: tuple[str, ...]) -> dict[str, Section]:
@@ -163,19 +184,24 @@ def read_sections(path: Path, names: tuple[str, ...]) -> dict[str, Section]:
     Raises:
         UsageError: there is no such file, it is not TOML, or has an unknown table.
     """
+    top = Section(_parsed(path), path.name, path.parent)
+    tables = {name: top.table(name) for name in names}
+    top.end()
+    return tables
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}", expected="a configuration file", got="something else")
     try:
         with path.open("rb") as file:
-            values = tomllib.loads(file.read(_MAX_BYTES).decode("utf-8"))
+            return tomllib.loads(file.read(_MAX_BYTES).decode("utf-8"))
     except FileNotFoundError as error:
         raise UsageError(f"{path}", expected="a configuration file", got="no such file") from error
     except OSError as error:
         raise UsageError(f"cannot read {path}", got=error.strerror) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML", got=error) from error
-    top = Section(values, path.name, path.parent)
-    tables = {name: top.table(name) for name in names}
-    top.end()
-    return tables
 
 
 @dataclass(frozen=True)
@@ -224,6 +250,11 @@ class ChainConfig:
             UsageError: something in it cannot be used.
         """
         return cls.take(read_sections(path, ("chain",))["chain"])
+
+    @property
+    def ledger(self) -> LedgerId:
+        """Which ledger it is."""
+        return LedgerId(self.chain_id, self.round_ledger)
 
     @classmethod
     def of(
@@ -301,7 +332,7 @@ def read_passphrase(path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
             line = file.readline(4096).rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         what = "no such file" if isinstance(error, FileNotFoundError) else "a file that cannot be read"
         raise UsageError(
             f"{path}", expected="a file with the passphrase in its first line", got=what
@@ -327,6 +358,8 @@ class StoreConfig:
     def take(cls, section: Section) -> Self:
         """Take the table ``[store]``; a folder is relative to the file's own."""
         text = section.text("shared")
+        if "://" in text:
+            raise section.wrong("shared", "a folder, or multiaddrs like /ip4/127.0.0.1/tcp/5001", text)
         place = text if text.startswith(("/ip", "/dns")) else str(section.path("shared", text))
         config = cls(place, section.flag("private_network"))
         section.end()
@@ -337,6 +370,7 @@ class StoreConfig:
 
         Raises:
             UsageError: it cannot be used.
+            UnavailableError: it is a folder that is not there.
         """
         return open_store(self.shared, private_network=self.private_network)
 

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["open_ledger"]
 
 
-def open_ledger(config: ChainConfig) -> Follower:
+def open_ledger(config: ChainConfig, *, patience: float | None = None) -> Follower:
     """Connect to a chain and check that it and the contracts are the expected ones.
+
+    Args:
+        config: which.
+        patience: see ``Follower``.
 
     Raises:
         UsageError: another chain, no contract or another contract at an address, or a ledger of another
@@ -47,4 +51,4 @@ def open_ledger(config: ChainConfig) -> Follower:
             got=f"0x{ledger.consortium().hex()}",
         )
     deployment = Deployment(config.consortium, config.round_ledger, config.first_block)
-    return Follower(chain, deployment, confirmations=config.confirmations)
+    return Follower(chain, deployment, confirmations=config.confirmations, patience=patience)

@@ -75,6 +75,9 @@ class AggregatorService:
         run: the run.
         threads: worker threads for aggregation.
 
+    Attributes:
+        waiting: why no round is to be opened, in words for people; None while one is open or may be.
+
     Raises:
         UsageError: there is no such run.
     """
@@ -88,6 +91,7 @@ class AggregatorService:
         self._store = store
         self._workspace = Workspace(store, store.local.root, keep=store.keep, threads=threads)
         self._run = run
+        self.waiting: str | None = None
         self._account = bytes.fromhex(signer.address.removeprefix("0x"))
 
     def step(self) -> str | None:
@@ -97,6 +101,7 @@ class AggregatorService:
             ChainError, UnavailableError: nothing was lost; a later step tries again.
         """
         current = self._follower.update().runs[self._run].current
+        self.waiting = None
         if current is None or current.status is not Status.OPEN:
             return self._open()
         phase = settled_phase(self._follower, current)
@@ -107,7 +112,8 @@ class AggregatorService:
         return None
 
     def _open(self) -> str | None:
-        if not self._workspace.may_open(self._follower.replay, self._run):
+        self.waiting = self._workspace.waits_for(self._follower.replay, self._run)
+        if self.waiting is not None:
             return None
         return attempt(lambda: self._follower.ledger.open(self._signer, self._run), "open")
 

@@ -97,12 +97,24 @@ class Workspace:
         plan = self.plan(state.terms.plan)
         return len(state.rounds) >= state.terms.max_rounds or self.completed(replay, run) >= plan.rounds
 
-    def may_open(self, replay: Replay, run: int) -> bool:
-        """Whether the next round is to be opened: the run goes on, unpaused, and enough take part in it."""
+    def waits_for(self, replay: Replay, run: int) -> str | None:
+        """Return why no round is to be opened in a run, in words for people; None where one may be."""
         state = replay.runs[run]
         taking_part = (state.joined & replay.consortium.members).bit_count()
-        enough = taking_part >= max(state.terms.quorum, state.terms.min_reveals)
-        return enough and not state.paused and not self.is_complete(replay, run)
+        needed = max(state.terms.quorum, state.terms.min_reveals)
+        if taking_part < needed:
+            return f"{taking_part} members can take part, {needed} are needed"
+        if state.paused:
+            return "an operator paused it"
+        if self.is_complete(replay, run):
+            return (
+                f"it is complete after {len(state.rounds)} rounds, {len(state.certified())} of them certified"
+            )
+        return None
+
+    def may_open(self, replay: Replay, run: int) -> bool:
+        """Whether the next round is to be opened: the run goes on, unpaused, and enough take part in it."""
+        return self.waits_for(replay, run) is None
 
     def base(self, replay: Replay, run: int, round_: int) -> PayloadRef:
         """Return the model on which a round builds."""

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from aggregator.rounds import revealed_payload
 from aggregator.workspace import Workspace
+from audit.differences import differences
 from audit.findings import AuditReport, Finding, RoundAudit
 from contracts.client import Consortium, Deployment, RoundLedger
 from contracts.follower import Follower
 from ledger.checks import Check
 from ledger.commitments import ZERO
 from ledger.documents import Outcome, Plan, Report, Result, Verdict
-from ledger.errors import FedledgerError, UnavailableError, UsageError, VerificationError
+from ledger.errors import FedledgerError, PayloadMissing, UnavailableError, UsageError, VerificationError
 from ledger.records import Status
 from storage.files import drain, pieces, verified
 
@@ -98,6 +99,20 @@ class Auditor:
                 self._round(number, plan, state)
                 done += 1
                 self._progress(done, total)
+
+    def lacks_every_plan(self) -> bool:
+        """Whether there are runs, and the plan of none of them is among the payloads."""
+        terms = {run.terms.plan for run in self._wanted(self._follower.replay).values()}
+        return bool(terms) and all(self._is_missing(digest) for digest in terms)
+
+    def _is_missing(self, digest: bytes) -> bool:
+        try:
+            self._payloads.document(digest)
+        except PayloadMissing:
+            return True
+        except FedledgerError:
+            return False
+        return False
 
     # -- chain --------------------------------------------------------------------------------------------
 
@@ -245,20 +260,20 @@ class Auditor:
         except FedledgerError as error:
             self._blame(audit, state, result, error)
             return
-        differences = _differences(mine, result)
-        for check, member, message in differences:
+        found = differences(mine, result)
+        for check, member, message in found:
             self._report.findings.append(Finding(int(check), message, audit.run, audit.round, member))
-        if not differences:
+        if not found:
             checks = (Check.RESULT_BASE, Check.RESULT_BINDING, Check.RESULT_VERDICTS, Check.RESULT_UPDATES)
             self._made(audit, *checks, Check.RESULT_VOID, Check.RESULT_MODEL)
             self._report.checks_made += 14 * sum(v.outcome is Outcome.ACCEPTED for v in result.verdicts)
         # It was worked out, not read: whether those who are handed this store can have it is another matter.
         self._check_part(audit, result.model, Check.RESULT_MODEL, "the model")
         for member in sorted(withheld & state.reveals.keys()):
-            found = self._workspace.available(revealed_payload(state.reveals[member])) is not None
+            there = self._workspace.available(revealed_payload(state.reveals[member])) is not None
             self._report.notes.append(
                 f"{_place(audit, member)}: withheld then,"
-                f" {'can be had now' if found else 'cannot be had now either'}"
+                f" {'can be had now' if there else 'cannot be had now either'}"
             )
 
     def _blame(self, audit: RoundAudit, state: RoundState, result: Result, error: FedledgerError) -> None:
@@ -369,60 +384,6 @@ def _chain_verdict(state: RoundState, member: int) -> Verdict:
     if member in state.commitments:
         return Verdict(member, Outcome.NOT_REVEALED, state.commitments[member])
     return Verdict(member, Outcome.ABSENT)
-
-
-_BINDINGS = (
-    "ledger",
-    "run",
-    "round",
-    "terms",
-    "plan",
-    "epoch",
-    "parent_head",
-    "accumulator",
-    "base_result",
-)
-
-
-def _differences(mine: Result, stated: Result) -> list[tuple[Check, int | None, str]]:
-    """Compare a recomputed result with the certified document, part by part."""
-    found: list[tuple[Check, int | None, str]] = []
-    for name in _BINDINGS:
-        found += _difference(Check.RESULT_BINDING, None, name, getattr(mine, name), getattr(stated, name))
-    found += _difference(Check.RESULT_BASE, None, "base model", _named(mine.base), _named(stated.base))
-    for member in sorted({v.member for v in (*mine.verdicts, *stated.verdicts)}):
-        found += _verdict_differences(member, mine.verdict_of(member), stated.verdict_of(member))
-    found += _difference(Check.RESULT_VOID, None, "void", mine.void, stated.void)
-    models = _named(mine.model), _named(stated.model)
-    return found or _difference(Check.RESULT_MODEL, None, "model", *models)
-
-
-def _named(ref: PayloadRef) -> str:
-    return f"{ref.digest.hex()} of {ref.length} bytes"
-
-
-def _verdict_differences(
-    member: int, mine: Verdict | None, stated: Verdict | None
-) -> list[tuple[Check, int | None, str]]:
-    if mine is None or stated is None:
-        expected, got = (v and str(v.outcome) for v in (mine, stated))
-        return _difference(Check.RESULT_VERDICTS, member, "verdict", expected, got)
-    silent = {Outcome.ABSENT, Outcome.NOT_REVEALED}
-    by_chain = not silent.isdisjoint({mine.outcome, stated.outcome})
-    check = Check.RESULT_VERDICTS if by_chain else Check.RESULT_UPDATES
-    found = []
-    for name in ("outcome", "leaf", "num_examples", "weight", "check"):
-        found += _difference(check, member, f"verdict: {name}", getattr(mine, name), getattr(stated, name))
-    return found
-
-
-def _difference(
-    check: Check, member: int | None, name: str, expected: object, got: object
-) -> list[tuple[Check, int | None, str]]:
-    if expected == got:
-        return []
-    sides = ["none" if side is None else side for side in (expected, got)]
-    return [(check, member, str(VerificationError(check, name, expected=sides[0], got=sides[1])))]
 
 
 def _equal(check: Check, what: str, expected: object, got: object) -> None:

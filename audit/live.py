@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from audit.federation import Auditor
 from audit.findings import AuditReport
 from contracts.client import Deployment, RoundLedger
+from ledger.errors import UnavailableError
 from storage import DirectoryStore, LocalFirst
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def audit_live(
 
     Raises:
         ChainError: the chain does not answer.
+        UnavailableError: the store holds nothing of this ledger, so that it is probably another's.
         UsageError: there is no such run.
     """
     report = AuditReport()
@@ -54,7 +56,10 @@ def audit_live(
         payloads = LocalFirst(DirectoryStore(Path(scratch) / "payloads"), store)
         deployment = Deployment(RoundLedger(chain, round_ledger).consortium(), round_ledger)
         report.final_head = chain.head().hash
-        Auditor(
+        auditor = Auditor(
             chain, deployment, payloads, Path(scratch), report, run=run, threads=threads, progress=progress
-        ).audit()
+        )
+        auditor.audit()
+        if auditor.lacks_every_plan():
+            raise UnavailableError("the store holds none of this ledger's plans; is it the consortium's?")
     return report

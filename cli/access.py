@@ -29,6 +29,7 @@ __all__ = [
     "ADDRESS",
     "DIGEST",
     "address_of",
+    "confirmed",
     "key_options",
     "member_of",
     "network_file_option",
@@ -82,8 +83,10 @@ def pick(prefix: str, digests: set[bytes], what: str) -> bytes:
         UsageError: there is none, or more than one.
     """
     found = sorted(digest for digest in digests if digest.hex().startswith(prefix))
+    if not digests:
+        raise UsageError(f"{what} {prefix}: there is none yet")
     if len(found) != 1:
-        known = ", ".join(digest.hex()[:12] for digest in sorted(digests)) or "none yet"
+        known = ", ".join(digest.hex()[:12] for digest in sorted(digests))
         raise UsageError(f"{what} {prefix}", expected=f"one of {known}", got=f"{len(found)} that fit")
     return found[0]
 
@@ -175,9 +178,19 @@ def passphrase_for(new: Path, passphrase_file: Path | None) -> str:
     return os.environ.get(PASSPHRASE_VARIABLE) or _ask(f"Passphrase for {new.name}", confirm=True)
 
 
+def confirmed(question: str) -> bool:
+    """Ask at the terminal for a yes or a no.
+
+    Raises:
+        UsageError: there is no terminal.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask at", expected="--yes")
+    return click.confirm(question, err=True)
+
+
 def _ask(prompt: str, *, confirm: bool) -> str:
     if not sys.stdin.isatty():
-        raise UsageError(
-            "no passphrase", expected=f"--passphrase-file, or {PASSPHRASE_VARIABLE} in the environment"
-        )
+        expected = f"a passphrase file, or {PASSPHRASE_VARIABLE} in the environment"
+        raise UsageError("there is no terminal to ask for the passphrase at", expected=expected)
     return str(click.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,9 @@ from aggregator.connection import open_ledger
 from aggregator.service import AggregatorService
 from cli.access import address_of, signer_of
 from cli.output import Output
-from cli.service import Monitor, log, serve, set_up_logs
+from cli.service import READING_SECONDS, Failures, Monitor, Standings, log, serve, set_up_logs
 from cli.settings import MONITORING, Begun, quoted, settings_options
+from ledger.records import Role
 from storage import DirectoryStore, LocalFirst
 from storage.files import owned
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from eth_account.signers.local import LocalAccount
+
+    from contracts.follower import Follower
 
 __all__ = ["aggregator"]
 
@@ -34,10 +38,14 @@ def aggregator() -> None:
 @settings_options("aggregator")
 def init(begun: Begun) -> None:
     """Write an aggregator's settings with a comment on each. A terminal is asked for what is missing."""
-    text = _TEMPLATE.format(sections=begun.sections, state=quoted(begun.state), monitoring=MONITORING)
+    text = _TEMPLATE.format(
+        sections=begun.sections, state=quoted(begun.spelled(begun.state)), monitoring=MONITORING
+    )
     begun.write(text)
     AggregatorConfig.read(begun.out)
-    Output("text").say(f"{begun.out}: now `fedledger aggregator run --config {begun.out}`")
+    Output("text").say(
+        f"{begun.out}: now `fedledger preflight --config {begun.out}`, then `fedledger aggregator run`"
+    )
 
 
 _TEMPLATE = """\
@@ -69,29 +77,38 @@ def run(config: Path) -> None:
     set_up_logs(settings.monitoring.log)
     signer = signer_of(settings.key)
     monitor = Monitor("aggregator")
-    settings.state.mkdir(parents=True, exist_ok=True)
+    # Opened once, and kept where what comes after has to be tried again: to read a long chain takes time.
+    follower = cache(lambda: open_ledger(settings.chain, patience=READING_SECONDS))
+    settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     with owned(settings.state / "lock", f"the state in {settings.state}", "aggregator"):
-        serve(monitor, settings.monitoring, settings.poll_seconds, lambda: _open(settings, signer))
+        serve(
+            monitor, settings.monitoring, settings.poll_seconds, lambda: _open(settings, signer, follower())
+        )
 
 
 def _open(
-    settings: AggregatorConfig, signer: LocalAccount
+    settings: AggregatorConfig, signer: LocalAccount, follower: Follower
 ) -> Callable[[], Iterator[tuple[str, dict[str, int]]]]:
-    follower = open_ledger(settings.chain)
     store = LocalFirst(DirectoryStore(settings.state / "payloads"), settings.store.open())
     store.sweep()
-    account, services = address_of(signer), dict[int, AggregatorService]()
-    follower.update()
+    account, services, standings = address_of(signer), dict[int, AggregatorService](), Standings()
+    roles = follower.update().consortium.roles
     log.info("aggregator %s on ledger %s", signer.address, follower.replay.ledger)
+    if not roles.get(account, 0) & Role.AGGREGATOR:
+        log.warning("%s has no aggregator's role in the consortium: there is no run for it", signer.address)
 
     def turn() -> Iterator[tuple[str, dict[str, int]]]:
+        failures = Failures()
         for run, state in list(follower.update().runs.items()):
             if account not in state.terms.aggregators:
                 continue
-            if run not in services:
-                services[run] = AggregatorService(follower, signer, store, run, threads=settings.threads)
-            step = services[run].step()
-            if step is not None:
-                yield step, {"run": run, "round": len(follower.update().runs[run].rounds)}
+            with failures.collected():
+                if run not in services:
+                    services[run] = AggregatorService(follower, signer, store, run, threads=settings.threads)
+                step = services[run].step()
+                standings.tell(run, services[run].waiting)
+                if step is not None:
+                    yield step, {"run": run, "round": len(follower.update().runs[run].rounds)}
+        failures.raise_any()
 
     return turn

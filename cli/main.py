@@ -38,16 +38,19 @@ class _Commands(click.Group):
         "aggregator": ("cli.aggregator", "Run an aggregator."),
         "api": ("cli.api", "Answer questions about a ledger from an index, over HTTP."),
         "audit": ("cli.audit", "Replay a federation from its chain and payloads, byte for byte."),
+        "bundle": ("cli.bundle", "Make proof bundles, policies, and signed statements."),
         "demo": ("cli.demo", "Train a model among hospitals on this machine, and audit it."),
         "deploy": ("cli.deploy", "Create the contracts of a new consortium."),
         "devnet": ("cli.devnet", "Serve a chain on this machine, for trying things out."),
         "keys": ("cli.keys", "Make and look at keys in Ethereum keystore files."),
         "member": ("cli.member", "List the members, and vote on members and roles."),
+        "model": ("cli.model", "Fetch the model of a certified round."),
         "network": ("cli.network", "Write the network file of a consortium that is there."),
         "node": ("cli.node", "Set up and run a member's node."),
         "plan": ("cli.plan", "Draft a training plan, propose it, and vote on it."),
         "preflight": ("cli.preflight", "Check everything that a node needs."),
         "run": ("cli.run", "Start, join and watch runs."),
+        "verify": ("cli.verify", "Judge a proof bundle, with no network."),
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature

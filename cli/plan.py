@@ -168,7 +168,7 @@ def propose(
     draft = read_draft(draft_file)
     if not force:
         _require_workable(consortium.members.bit_count(), options)
-    plan_ = publish_draft(draft, open_store(store))
+    plan_ = publish_draft(draft, open_store(store, create=True))
     terms = _terms(plan_.digest, plan_.rounds, options)
     if terms.max_rounds < plan_.rounds and not force:
         expected = f"at least the plan's {plural(plan_.rounds, 'round')}, or --force"

@@ -1,8 +1,7 @@
-"""``fedledger preflight``: everything that a node needs, looked at before it runs."""
+"""``fedledger preflight``: everything that a service needs, looked at before it runs."""
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import time
 from contextlib import closing
@@ -13,19 +12,24 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aggregator.config import PASSPHRASE_VARIABLE, AggregatorConfig, tables_of
 from aggregator.connection import open_ledger
 from aggregator.rounds import open_plan
 from cli.access import address_of, member_of, signer_of
 from cli.output import Output, format_option
-from ledger.errors import FedledgerError, UnavailableError
+from ledger.cid import PayloadHasher
+from ledger.errors import FedledgerError, UnavailableError, UsageError, VerificationError
+from ledger.records import Role
 from node.config import NodeConfig
-from node.tasks import task_for
-from storage import IpfsStore
+from storage import DirectoryStore, IpfsStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from eth_account.signers.local import LocalAccount
+
     from contracts.follower import Follower
+    from ledger.cid import PayloadRef
     from ledger.ports import PayloadStore
 
 __all__ = ["preflight"]
@@ -33,6 +37,16 @@ __all__ = ["preflight"]
 _CLOCK_SECONDS = 60
 _FREE_BYTES = 1 << 30
 _GAS_OF_A_ROUND = 600_000
+_PROBE = b"fedledger preflight"
+
+
+def _ref(data: bytes) -> PayloadRef:
+    hasher = PayloadHasher()
+    hasher.update(data)
+    return hasher.ref()
+
+
+_PROBE_REF = _ref(_PROBE)
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,7 @@ class _Outcome:
     type=click.Path(path_type=Path),
     default="node.toml",
     show_default=True,
-    help="The node's settings.",
+    help="The settings of a node or an aggregator.",
 )
 @format_option
 @click.pass_context
@@ -60,7 +74,7 @@ def preflight(ctx: click.Context, config: Path, format_: str) -> None:
 
     Exit code: 0 all is well, 1 something is not, 2 the settings cannot be read.
     """
-    settings = NodeConfig.read(config)
+    settings = _settings(config)
     output = Output(format_)
     outcomes = []
     for outcome in _checks(settings):
@@ -72,28 +86,34 @@ def preflight(ctx: click.Context, config: Path, format_: str) -> None:
     ctx.exit(0 if all(outcome.well for outcome in outcomes) else 1)
 
 
-def _checks(settings: NodeConfig) -> Iterator[_Outcome]:
+def _settings(config: Path) -> NodeConfig | AggregatorConfig:
+    """Read settings as those of the service whose own table they hold."""
+    kinds: tuple[type[NodeConfig | AggregatorConfig], ...] = (NodeConfig, AggregatorConfig)
+    return kinds["aggregator" in tables_of(config)].read(config)
+
+
+def _checks(settings: NodeConfig | AggregatorConfig) -> Iterator[_Outcome]:
+    follower = None
     try:
         follower = open_ledger(settings.chain)
         follower.update()
-    except FedledgerError as error:
-        yield _Outcome("chain", False, str(error), "check [chain]: endpoints, chain_id and both addresses")
-        follower = None
-    if follower is not None:
         number = follower.chain.head().number
         yield _Outcome(
             "chain", True, f"ledger {follower.replay.ledger}, block {number}, the contracts' code fits"
         )
-        yield _checked("key", lambda: _key(settings, follower), "ask a member to vote `fedledger member add`")
-        yield _checked("gas", lambda: _gas(settings, follower), "send ether to the member's account")
+    except FedledgerError as error:
+        follower = None
+        yield _Outcome("chain", False, str(error), "check [chain]: endpoints, chain_id and both addresses")
+    yield from _of_key(settings, follower)
+    if follower is not None:
         yield _checked("clock", lambda: _clock(follower), "set this machine's clock (NTP)")
     advice = (
         "start the store, or check [store]; docs/how-to/keep-payloads-in-ipfs.md says what it must be like"
     )
-    yield _checked("store", lambda: _store(settings.store.open()), advice)
-    if follower is not None:
-        yield from _plans(settings, follower)
-    yield _checked("disk", lambda: _disk(settings.state), "make room, or move [node] state")
+    yield _checked("store", lambda: _store(settings.store.open(), follower), advice)
+    if isinstance(settings, NodeConfig):
+        yield from _of_data(settings, follower)
+    yield _checked("disk", lambda: _disk(settings.state), "make room, or move the folder that is named state")
 
 
 def _checked(name: str, check: Callable[[], str], advice: str) -> _Outcome:
@@ -103,16 +123,44 @@ def _checked(name: str, check: Callable[[], str], advice: str) -> _Outcome:
         return _Outcome(name, False, str(error), advice)
 
 
-def _key(settings: NodeConfig, follower: Follower) -> str:
-    signer = signer_of(settings.key)
+def _of_key(settings: NodeConfig | AggregatorConfig, follower: Follower | None) -> Iterator[_Outcome]:
+    """The key: whether it opens, what it is to the consortium, and whether it can pay."""
+    try:
+        signer = signer_of(settings.key)
+    except FedledgerError as error:
+        yield _Outcome(
+            "key",
+            False,
+            str(error),
+            f"check [key] keystore and passphrase_file, or set {PASSPHRASE_VARIABLE}",
+        )
+        return
+    if follower is None:
+        yield _Outcome("key", True, f"{signer.address} opens")
+        return
+    if isinstance(settings, NodeConfig):
+        advice = "ask the members to vote `fedledger member add`"
+        yield _checked("key", lambda: _member(signer, follower), advice)
+    else:
+        yield _checked("key", lambda: _aggregator(signer, follower), "ask the members to vote for the role")
+    yield _checked("gas", lambda: _gas(signer, follower), f"send ether to {signer.address}")
+
+
+def _member(signer: LocalAccount, follower: Follower) -> str:
     return f"{signer.address} signs for member {member_of(follower.replay, signer)}"
 
 
-def _gas(settings: NodeConfig, follower: Follower) -> str:
+def _aggregator(signer: LocalAccount, follower: Follower) -> str:
+    if not follower.replay.consortium.roles.get(address_of(signer), 0) & Role.AGGREGATOR:
+        raise UsageError("this key has no aggregator's role in the consortium", got=signer.address)
+    return f"{signer.address} is an aggregator"
+
+
+def _gas(signer: LocalAccount, follower: Follower) -> str:
     price = follower.chain.gas_price()
     if not price:
         return "free on this chain"
-    balance = follower.chain.balance(address_of(signer_of(settings.key)))
+    balance = follower.chain.balance(address_of(signer))
     rounds = balance // (price * _GAS_OF_A_ROUND)
     if not rounds:
         raise UnavailableError("balance", expected="enough for a round", got=f"{balance} wei")
@@ -127,21 +175,43 @@ def _clock(follower: Follower) -> str:
     return f"{apart} s from the chain's"
 
 
-def _store(store: PayloadStore) -> str:
+def _store(store: PayloadStore, follower: Follower | None) -> str:
     reason = store.exposure() if isinstance(store, IpfsStore) else None
     if reason is not None:
         raise UnavailableError(reason)
-    probe = b"fedledger preflight " + secrets.token_hex(16).encode()
-    ref = store.put(probe)
-    if store.get(ref) != probe:
+    _write_and_read(store)
+    if follower is None:
+        return f"wrote and read back {_PROBE_REF.cid}"
+    plans = {terms.plan for terms in follower.replay.consortium.proposed.values()}
+    missing = [digest.hex()[:12] for digest in sorted(plans) if not _has_document(store, digest)]
+    if missing:
+        what = f"it can be written, but holds no plan {', '.join(missing)}: is it the consortium's?"
+        raise UnavailableError(what)
+    return f"wrote and read back {_PROBE_REF.cid}; holds the {len(plans)} plans that were proposed"
+
+
+def _write_and_read(store: PayloadStore) -> None:
+    """Put the probe and get it back. A daemon keeps what it gets, so the probe is always the same."""
+    if isinstance(store, DirectoryStore):
+        store.path(_PROBE_REF).unlink(missing_ok=True)  # what is there would not be written again
+    if store.get(store.put(_PROBE)) != _PROBE:
         raise UnavailableError("the store gave back other bytes than were written")
-    return f"wrote and read back {ref.cid}"
+    if isinstance(store, DirectoryStore):
+        store.path(_PROBE_REF).unlink(missing_ok=True)
 
 
-def _plans(settings: NodeConfig, follower: Follower) -> Iterator[_Outcome]:
-    """The data against each accepted plan."""
+def _has_document(store: PayloadStore, digest: bytes) -> bool:
     try:
-        with closing(settings.open_journal(follower.replay.ledger, owner=False)) as journal:
+        store.document(digest)
+    except (UnavailableError, VerificationError):
+        return False
+    return True
+
+
+def _of_data(settings: NodeConfig, follower: Follower | None) -> Iterator[_Outcome]:
+    """The data against each accepted plan; where there is none, whether there are any."""
+    try:
+        with closing(settings.open_journal(settings.chain.ledger, owner=False)) as journal:
             accepted = sorted(journal.accepted())
     except FedledgerError as error:
         yield _Outcome("state", False, str(error), "check [node] state")
@@ -149,11 +219,22 @@ def _plans(settings: NodeConfig, follower: Follower) -> Iterator[_Outcome]:
     if not accepted:
         advice = "`fedledger plan list`, then `fedledger node accept PLAN`"
         yield _Outcome("plan", False, "none was accepted on this node", advice)
+    if not accepted or follower is None:
+        yield _checked("data", lambda: _is_there(settings.data), "check [node] data")
+        return
     for digest in accepted:
         yield _checked("data", partial(_data, settings, digest), "correct the file, or [node] data")
 
 
+def _is_there(data: Path) -> str:
+    if not data.is_file():
+        raise UnavailableError(f"{data}", expected="a CSV file", got="none")
+    return f"{data} is there; it is held against a plan once one is accepted"
+
+
 def _data(settings: NodeConfig, digest: bytes) -> str:
+    from node.tasks import task_for  # noqa: PLC0415 - torch is loaded where there are data to look at
+
     plan = open_plan(settings.store.open().document(digest), digest)
     data = task_for(plan).load(settings.data)
     return f"fits plan {digest.hex()[:12]}: {data.num_examples} rows to train on, {data.test_rows} held out"

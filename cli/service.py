@@ -19,18 +19,21 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, make_wsgi_app
 
-from ledger.errors import FedledgerError, UnavailableError
+from contracts.follower import Behind
+from ledger.errors import ChainError, FedledgerError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from aggregator.config import MonitoringConfig
 
-__all__ = ["Monitor", "log", "serve", "set_up_logs"]
+__all__ = ["READING_SECONDS", "Failures", "Monitor", "Standings", "log", "serve", "set_up_logs"]
 
 _LONGEST_WAIT = 60.0
 _REPEAT_SECONDS = 300.0
 _STALE_SECONDS = 300.0
+READING_SECONDS = 10.0
+"""How long a turn may read the chain before it looks whether a signal came."""
 _FIELDS = ("run", "round", "member")
 
 log = logging.getLogger("fedledger")
@@ -203,14 +206,62 @@ def serve(
                     log.info(step, extra=fields)
                 troubles.over()
                 wait = 0.0 if worked else poll_seconds
-            except UnavailableError as error:
-                wait = troubles.said(error, poll_seconds)
-            except FedledgerError as error:
+            except UsageError as error:
                 if turn is None:
                     raise
                 wait = troubles.said(error, poll_seconds)
+            except FedledgerError as error:
+                wait = troubles.said(error, poll_seconds)
+                if isinstance(error, Behind):
+                    wait = 0.0
             stop.wait(wait)
         log.info("stopped")
+
+
+class Failures:
+    """What went wrong in a turn's parts, so that one part does not keep the others from theirs."""
+
+    def __init__(self) -> None:
+        self._errors: list[FedledgerError] = []
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Keep an error for later; one of the chain's ends the turn, since it would meet every part."""
+        try:
+            yield
+        except ChainError:
+            raise
+        except FedledgerError as error:
+            self._errors.append(error)
+
+    def raise_any(self) -> None:
+        """Raise what was kept, several as one."""
+        if len(self._errors) == 1:
+            raise self._errors[0]
+        if self._errors:
+            raise UnavailableError("; ".join(str(error) for error in self._errors))
+
+
+class Standings:
+    """Says of each run why it waits, once, and when it goes on."""
+
+    def __init__(self) -> None:
+        self._told: dict[int, str] = {}
+
+    def tell(self, run: int, waiting: str | None) -> None:
+        """Log what changed.
+
+        Args:
+            run: the run.
+            waiting: why no round is to be opened in it; None while one is open or may be.
+        """
+        before = self._told.pop(run, "")
+        if waiting is not None:
+            self._told[run] = waiting
+            if waiting != before:
+                log.info("run %d waits: %s", run, waiting, extra={"run": run})
+        elif before:
+            log.info("run %d goes on", run, extra={"run": run})
 
 
 class _Troubles:

@@ -15,7 +15,9 @@ import click
 
 from aggregator.config import ChainConfig
 from cli.access import network_file_option, passphrase_option
+from cli.output import Output
 from ledger.errors import UsageError
+from storage.files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,13 +55,19 @@ def quoted(value: Path | str) -> str:
     return f'"{text}"'
 
 
-def shared_sections(key: Path, passphrase_file: Path | None, store: str) -> str:
-    """Return the tables ``[key]`` and ``[store]``; paths relative to the shell's folder are made absolute."""
-    shared = store if store.startswith(("/ip", "/dns")) else str(Path(store).absolute())
+def shared_sections(key: Path, passphrase_file: Path | None, store: str, out: Path) -> str:
+    """Return the tables ``[key]`` and ``[store]`` of the settings file ``out``."""
+    shared = store if "://" in store or store.startswith(("/ip", "/dns")) else _spelled(Path(store), out)
     line = '# passphrase_file = "passphrase"'
     if passphrase_file is not None:
-        line = f"passphrase_file = {quoted(passphrase_file.absolute())}"
-    return _SHARED.format(keystore=quoted(key.absolute()), passphrase_line=line, shared=quoted(shared))
+        line = f"passphrase_file = {quoted(_spelled(passphrase_file, out))}"
+    return _SHARED.format(keystore=quoted(_spelled(key, out)), passphrase_line=line, shared=quoted(shared))
+
+
+def _spelled(path: Path, out: Path) -> str:
+    """Return a path as the file ``out`` names it, so that both can be moved together."""
+    whole, folder = path.absolute(), out.absolute().parent
+    return str(whole.relative_to(folder)) if whole.is_relative_to(folder) else str(whole)
 
 
 class _AskedOption(click.Option):
@@ -98,13 +106,14 @@ class Begun:
         Raises:
             UsageError: it is there already, or cannot be written.
         """
-        try:
-            with self.out.open("x", encoding="utf-8") as file:
-                file.write(text)
-        except FileExistsError as error:
-            raise UsageError(f"{self.out} is there already", expected="a new file") from error
-        except OSError as error:
-            raise UsageError(f"cannot write {self.out}", got=error.strerror) from error
+        if self.out.exists():
+            raise UsageError(f"{self.out} is there already", expected="a new file")
+        with whole_file(self.out, new=True) as file:
+            file.write(text.encode())
+
+    def spelled(self, path: Path) -> str:
+        """Return a path as the file names it: from the file's own folder on, where it lies below that."""
+        return _spelled(path, self.out)
 
 
 def settings_options(role: str) -> Callable[[F], F]:
@@ -136,8 +145,12 @@ def settings_options(role: str) -> Callable[[F], F]:
             out: Path,
             **kwargs: Any,
         ) -> Any:
-            sections = f"{ChainConfig.read(network).toml()}\n{shared_sections(key, passphrase_file, store)}"
-            return command(*args, begun=Begun(sections, state.absolute(), out), **kwargs)
+            shared = shared_sections(key, passphrase_file, store, out)
+            sections = f"{ChainConfig.read(network).toml()}\n{shared}"
+            for path in (key, passphrase_file):
+                if path is not None and not path.exists():
+                    Output("text").note(f"{path} is not there yet")
+            return command(*args, begun=Begun(sections, state, out), **kwargs)
 
         return with_begun  # type: ignore[return-value]
 

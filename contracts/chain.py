@@ -15,12 +15,14 @@ from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError, EncodingError
 from eth_utils.abi import collapse_if_tuple
 from eth_utils.address import to_canonical_address, to_checksum_address
+from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 from web3.exceptions import BlockNotFound, ContractLogicError, Web3RPCError
 
 from contracts import artifacts
 from contracts.artifacts import selector
 from contracts.events import decode_log, plain, snake_case
+from contracts.evidence import header_bytes, transaction_bytes
 from contracts.transactions import Transactions, foreign_errors
 from ledger.errors import ChainError, ContractError, UsageError
 from ledger.records import Position, Recorded
@@ -122,6 +124,40 @@ class Chain:
         with foreign_errors(f"read block {number}"):
             return _block(self._w3.eth.get_block(number))
 
+    def header(self, number: int) -> bytes:
+        """Return a block's header in RLP; whoever uses it compares its hash.
+
+        Raises:
+            ChainError: the chain did not answer, or with something else.
+        """
+        with foreign_errors(f"read the header of block {number}"):
+            return header_bytes(self._w3.eth.get_block(number))
+
+    def proof(self, address: bytes, slots: Sequence[bytes], number: int) -> list[bytes]:
+        """Return the trie nodes that prove an account and storage slots after a block (``eth_getProof``).
+
+        Raises:
+            ChainError: the chain did not answer, or keeps no proofs of that block.
+        """
+        with foreign_errors(f"read proofs of block {number}"):
+            positions = [int.from_bytes(slot, "big") for slot in slots]
+            ask = cast("Any", self._w3.eth.get_proof)  # its annotation takes the parameters for one
+            answer = ask(_checksum(address), positions, number)
+            nodes = [*answer["accountProof"], *(n for each in answer["storageProof"] for n in each["proof"])]
+            return list(dict.fromkeys(map(bytes, nodes)))
+
+    def signed(self, transaction: bytes) -> bytes:
+        """Return a mined transaction as its sender signed it.
+
+        Raises:
+            ChainError: the chain does not have it, or not all of it.
+        """
+        with foreign_errors("read a transaction"):
+            raw = transaction_bytes(self._w3.eth.get_transaction(HexBytes(transaction)))
+        if keccak(raw) != transaction:
+            raise ChainError("a transaction put together again", expected=transaction, got=keccak(raw))
+        return raw
+
     def call_data(self, transaction: bytes) -> bytes:
         """Return what a mined transaction called its contract with: selector and arguments."""
         with foreign_errors("read a transaction"):
@@ -131,9 +167,9 @@ class Chain:
         """Return the block time that a transaction sent now would see at the earliest."""
         with foreign_errors("read the pending block"):
             try:
-                return int(self._w3.eth.get_block("pending")["timestamp"])
+                return _integer(self._w3.eth.get_block("pending")["timestamp"])
             except BlockNotFound:  # not every node makes one up
-                return int(self._w3.eth.get_block("latest")["timestamp"]) + 1
+                return _integer(self._w3.eth.get_block("latest")["timestamp"]) + 1
 
     def code(self, address: bytes) -> bytes:
         """Return deployed bytecode; empty where there is none."""
@@ -143,7 +179,7 @@ class Chain:
     def balance(self, account: bytes) -> int:
         """Return an account's balance in wei."""
         with foreign_errors("read a balance"):
-            return int(self._w3.eth.get_balance(_checksum(account)))
+            return _integer(self._w3.eth.get_balance(_checksum(account)), 256)
 
     def set_balance(self, account: bytes, wei: int) -> None:
         """Set an account's balance, on a development chain that knows ``anvil_setBalance``.
@@ -281,7 +317,7 @@ class Chain:
         """Return what a block says of its transactions' events."""
         block = self._w3.eth.get_block(number, True)
         senders = [bytes(to_canonical_address(t["from"])) for t in cast("list[Any]", block["transactions"])]
-        return _Contents(bytes(block["hash"]), int(block["timestamp"]), senders)
+        return _Contents(_word(block["hash"]), _integer(block["timestamp"]), senders)
 
     def _rehearse(self, signer: Signer, contract: str, function: str, request: dict[str, Any]) -> None:
         """Simulate a transaction; some nodes refuse that to an account that cannot pay for it."""
@@ -355,13 +391,31 @@ def _recorded(log: Any, block: _Contents) -> Recorded | None:
     event = decode_log([bytes(t) for t in log["topics"]], bytes(log["data"]))
     if event is None:
         return None
-    position = Position(log["blockNumber"], log["logIndex"], block.time)
-    sender, contract = block.senders[log["transactionIndex"]], to_canonical_address(log["address"])
-    return Recorded(position, sender, contract, bytes(log["transactionHash"]), event)
+    position = Position(_integer(log["blockNumber"]), _integer(log["logIndex"]), block.time)
+    sender = block.senders[_integer(log["transactionIndex"])]
+    contract = to_canonical_address(log["address"])
+    return Recorded(position, sender, contract, _word(log["transactionHash"]), event)
 
 
 def _block(block: Any) -> Block:
-    return Block(block["number"], bytes(block["hash"]), block["timestamp"])
+    return Block(_integer(block["number"]), _word(block["hash"]), _integer(block["timestamp"]))
+
+
+def _integer(value: object, bits: int = 64) -> int:
+    """Return a number as chains have them; an endpoint may send anything, or nothing.
+
+    Raises:
+        ValueError: it is none, or not of so many bits.
+    """
+    if type(value) is not int or value < 0 or value >> bits:
+        raise ValueError(f"expected an integer of {bits} bits")
+    return value
+
+
+def _word(value: Any) -> bytes:
+    if len(value) != 32:
+        raise ValueError("expected 32 bytes")
+    return bytes(value)
 
 
 def _receipt(receipt: Any) -> Receipt:

@@ -13,18 +13,18 @@ from __future__ import annotations
 import ipaddress
 import logging
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 import requests
 from requests.exceptions import RequestException
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 from web3 import Web3
 from web3.middleware import ExtraDataToPOAMiddleware
 from web3.providers.base import JSONBaseProvider
 
 from contracts.chain import Chain
+from contracts.transport import timed_session
 from ledger.canonical import read_json
 from ledger.errors import ChainError, UsageError
 
@@ -102,7 +102,7 @@ class _Endpoint:
         self.belongs = False  # whether it was asked for its chain id since it last failed
         self._url = url
         self._timeout = timeout
-        self._session = requests.Session()
+        self._session = timed_session()
         self._session.trust_env = not _is_loopback(parts.hostname or "")  # proxies are for other machines
 
     def ask(self, body: bytes) -> Any:
@@ -113,7 +113,7 @@ class _Endpoint:
         """
         try:
             status, data = self._post(body)
-        except requests.exceptions.Timeout:
+        except (requests.exceptions.Timeout, ReadTimeoutError, TimeoutError):
             raise _NoAnswer(f"no answer in {self._timeout:g} s") from None
         except requests.exceptions.SSLError:
             raise _NoAnswer("its TLS certificate is not trusted") from None
@@ -133,7 +133,6 @@ class _Endpoint:
 
     def _post(self, body: bytes) -> tuple[int, bytes | None]:
         """Return the status and the body; None for one beyond the limit."""
-        deadline = time.monotonic() + self._timeout
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         with self._session.post(
             self._url,
@@ -148,8 +147,6 @@ class _Endpoint:
                 length += len(part)
                 if length > _MAX_ANSWER:
                     return response.status_code, None
-                if time.monotonic() > deadline:
-                    raise requests.exceptions.ReadTimeout
                 parts.append(part)
             return response.status_code, b"".join(parts)
 
@@ -215,7 +212,9 @@ class _Endpoints(JSONBaseProvider):
         try:
             found = int(answer["result"], 16)
         except (KeyError, TypeError, ValueError):
-            raise _NoAnswer("it does not say which chain it belongs to") from None
+            found = 0
+        if not 0 < found < 1 << 63:
+            raise _NoAnswer("it does not say which chain it belongs to")
         with self._lock:
             if self._chain_id is None:
                 self._chain_id = found

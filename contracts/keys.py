@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from eth_account import Account
 
+from ledger.canonical import read_json
 from ledger.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def unlock(path: Path, passphrase: str) -> LocalAccount:
 def _read(path: Path) -> dict[str, object]:
     try:
         with path.open("rb") as file:
-            keystore = json.loads(file.read(_MAX_BYTES))
+            keystore = read_json(file.read(_MAX_BYTES))
     except FileNotFoundError as error:
         raise UsageError(f"{path}", expected="a keystore file", got="no such file") from error
     except (OSError, ValueError) as error:

@@ -127,6 +127,9 @@ class PayloadCorrupt(VerificationError):
 
 def _shown(value: object, limit: int = 160) -> str:
     """Bytes as hex, long texts cut, control characters replaced: one line for any input."""
-    text = value.hex() if isinstance(value, bytes | bytearray) else str(value)
+    try:
+        text = value.hex() if isinstance(value, bytes | bytearray) else str(value)
+    except (ValueError, RecursionError):  # Python writes out no integer of more than 4,300 digits
+        text = f"a value of type {type(value).__name__} that is too large to be shown"
     text = "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
     return text if len(text) <= limit else f"{text[: limit - 3]}..."

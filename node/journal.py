@@ -10,6 +10,7 @@ a lock on a file beside it, which the system takes back when the process ends, h
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -43,6 +44,15 @@ CREATE TABLE IF NOT EXISTS accepted_plan (
 """
 
 
+def _make_private(path: Path) -> None:
+    """Make folder and file, for their owner alone: salts of what is not revealed yet are nobody's business.
+
+    SQLite gives the files beside it the same rights.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
 @dataclass(frozen=True)
 class Entry:
     """A contribution with the salt that opens its commitment."""
@@ -68,7 +78,7 @@ class Journal:
     def __init__(self, path: Path, ledger: str, *, owner: bool = True) -> None:
         self._ledger = ledger
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_private(path)
             with ExitStack() as stack:
                 if owner:
                     lock = path.with_name(f"{path.name}.lock")

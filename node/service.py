@@ -83,6 +83,9 @@ class NodeService:
         threads: worker threads for recomputing the aggregate; training uses one.
         observe: told each stage as it begins: ``train``, ``commit``, ``reveal``, ``attest``.
 
+    Attributes:
+        waiting: why no round is to be opened, in words for people; None while one is open or may be.
+
     Raises:
         UsageError: there is no such run, or the key is no member's.
     """
@@ -119,6 +122,7 @@ class NodeService:
         self._recomputed: dict[tuple[int, bytes, frozenset[int]], Result] = {}
         self._mirrored: set[tuple[int, Phase, bytes]] = set()
         self._disowned: set[int] = set()
+        self.waiting: str | None = None
         require_run(follower, run)
         account = bytes.fromhex(signer.address.removeprefix("0x"))
         member = follower.replay.consortium.accounts.get(account)
@@ -146,6 +150,7 @@ class NodeService:
         replay = self._follower.update()
         run = replay.runs[self._run]
         state = run.current
+        self.waiting = None
         # The round before may have been certified, and this one opened, before this member had its turn.
         for open_to in (state, run.rounds.get(len(run.rounds) - 1)):
             if open_to is not None and self.member in open_to.eligible:
@@ -378,8 +383,20 @@ class NodeService:
                 salt=secrets.token_bytes(32),
             )
             document = self._journal.report(self._run, round_, result.model.digest, report.encode())
+            self._tell(report)
         publish_result(self._store, result)
         return self._store.publish_document(document).digest
+
+    def _tell(self, report: Report) -> None:
+        """Log what this member is about to claim of a model: figures that everybody will see."""
+        figures = (f"{name} {value:.4f}" for name, value in report.metrics.items() if value is not None)
+        _log.info(
+            "the model of round %d on %d held-out rows of this member: %s",
+            report.round,
+            report.num_examples,
+            ", ".join(figures) or "too few rows to say",
+            extra={"run": report.run, "round": report.round, "member": report.member},
+        )
 
     # -- in the aggregator's place ------------------------------------------------------------------------
 
@@ -393,7 +410,8 @@ class NodeService:
     def _open_in_place(self, replay: Replay) -> str | None:
         run = replay.runs[self._run]
         present = run.joined & replay.consortium.members
-        if not present >> self.member & 1 or not self._workspace.may_open(replay, self._run):
+        self.waiting = self._workspace.waits_for(replay, self._run)
+        if self.waiting is not None or not present >> self.member & 1:
             return None
         rank = (present & ((1 << self.member) - 1)).bit_count()
         if self._chain.next_time() < run.last_end + run.terms.grace + rank * self._stagger:

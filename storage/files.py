@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ledger.canonical import MAX_DOCUMENT_BYTES
@@ -19,6 +18,7 @@ from ledger.errors import PayloadCorrupt, PayloadMissing, UnavailableError, Usag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 __all__ = [
     "drain",
@@ -41,27 +41,38 @@ _UNFINISHED = (_PARTIAL, ".update-", ".work-")
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
+def whole_file(path: Path, *, new: bool = False) -> Iterator[IO[bytes]]:
     """Write a file so that a crash leaves either the whole of it or nothing under its name.
 
     The bytes go to a temporary file beside it, are synced to disk, take its name, and the directory is
-    synced: on return the file is durable. An exception inside removes the temporary file.
+    synced: on return the file is durable. An exception inside removes the temporary file. Who may read it
+    is for the process's umask to say: a folder of payloads may be shared by several users.
+
+    Args:
+        path: the file.
+        new: refuse to take the place of a file that is there by then.
 
     Raises:
         UnavailableError: the disk refuses, e.g. because it is full.
+        UsageError: the file is there already, and it was to be a new one.
     """
+    temporary = path.parent / f"{_PARTIAL}{secrets.token_hex(8)}"
     try:
-        handle, name = tempfile.mkstemp(prefix=_PARTIAL, dir=path.parent)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise UnavailableError(f"cannot write into {path.parent}: {error.strerror}") from error
-    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        if new:
+            path.hardlink_to(temporary)
+        else:
+            temporary.replace(path)
         sync_directory(path.parent)
+    except FileExistsError as error:
+        raise UsageError(f"{path} is there already", expected="a new file") from error
     except OSError as error:
         raise UnavailableError(f"cannot write {path.name}: {error.strerror}") from error
     finally:

@@ -130,7 +130,7 @@ class Processes:
         for who in self.keys:
             home, shared = (
                 self.home(who),
-                shared_sections(self.home(who) / "key.json", None, str(self.shared.root)),
+                shared_sections(self.home(who) / "key.json", None, str(self.shared.root), self.config(who)),
             )
             text = f"{self.network.toml()}\n{shared}\n"
             own = f"state = {quoted(home / 'state')}\npoll_seconds = 0.2\n"

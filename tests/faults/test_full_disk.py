@@ -82,7 +82,9 @@ def _small_disk(folder: Path, size: str) -> Iterator[None]:
     """A file system of its own with so much room; skips the test where this may not be mounted."""
     folder.mkdir()
     mounted = subprocess.run(
-        ["/bin/mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
+        ["/bin/mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
     )
     if mounted.returncode != 0:
         pytest.skip("a file system of a test's own can only be mounted by root")

@@ -118,7 +118,8 @@ class _Once:
 
     def __call__(self, _name: str, call: Callable[[], Any]) -> Any:
         self._left -= 1
-        answer = call()
-        if self._left == 0:
-            raise Killed
-        return answer
+        try:
+            return call()
+        finally:  # also where the call itself failed, as looking for what is not there does
+            if self._left == 0:
+                raise Killed

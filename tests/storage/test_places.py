@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ledger.errors import UsageError
+from ledger.errors import UnavailableError, UsageError
 from storage import DirectoryStore, IpfsStore, open_store
 from tests.storage.daemons import faulty, says
 
@@ -17,16 +17,24 @@ if TYPE_CHECKING:
 
 
 def test_a_path_is_a_directory(tmp_path: Path) -> None:
-    store = open_store(str(tmp_path / "payloads"))
+    store = open_store(str(tmp_path / "payloads"), create=True)
     assert isinstance(store, DirectoryStore)
     assert store.root == tmp_path / "payloads"
+    assert isinstance(open_store(str(tmp_path / "payloads")), DirectoryStore)
+
+
+def test_a_directory_that_is_not_there_is_not_made_where_one_is_only_used(tmp_path: Path) -> None:
+    """A mistyped name, or a disk that was not mounted, would be a store without payloads."""
+    with pytest.raises(UnavailableError, match="expected a folder that is there, got none"):
+        open_store(str(tmp_path / "mistyped"))
+    assert not (tmp_path / "mistyped").exists()
 
 
 def test_a_path_that_only_resembles_a_multiaddr_is_a_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert isinstance(open_store("ip4/127.0.0.1"), DirectoryStore)
+    assert isinstance(open_store("ip4/127.0.0.1", create=True), DirectoryStore)
 
 
 def test_multiaddrs_are_daemons(js_ipfs_daemon: Peer) -> None:
