@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from api.rest import callers, consortium, health, live, proofs, runs, search, verifications
-from api.rest.answers import handle_errors
+from api.rest.answers import Kept, handle_errors
 from api.rest.documentation import documented
 
 if TYPE_CHECKING:
@@ -54,13 +54,11 @@ def create_app(
     app.state.health = health_of
     app.state.stopping = stopping
     app.state.streams = 0
+    app.state.kept = Kept()
     handle_errors(app)
-    v1 = APIRouter(prefix="/v1")
-    for routes in (health, live, consortium, runs, proofs, search):
-        v1.include_router(routes.router)
-    if jobs is not None:
-        v1.include_router(verifications.router)
-    app.include_router(v1)
+    rooms = [health, live, consortium, runs, proofs, search, *([] if jobs is None else [verifications])]
+    for routes in rooms:
+        app.include_router(routes.router, prefix="/v1")
     plain = app.openapi
     app.openapi = lambda: _cached(app, plain)  # type: ignore[method-assign]
     return app

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from benchmarks.aggregation import compare_fedavg, compare_sorting_rules
 from benchmarks.flower import Flower, FlowerMissingError
 from benchmarks.hospitals import measure_hospitals
+from benchmarks.ledger_api import make_index, measure_ledger_api
 from benchmarks.memory import measure_memory
 from benchmarks.rounds import compare_rounds
 
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ROOT = Path(__file__).parents[1]
-_LETTERS = "abcdef"
+_LETTERS = "abcdefg"
 _MEMBERS = (3, 10, 30)
 _PROCESSES = (4, 8, 16, 32)
+_RUNS = 2000
+"""Of 50 rounds with ten members each: a million contributions."""
 
 
 def main() -> None:
@@ -43,7 +46,10 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default=_LETTERS, help=f"letters of measurements; default {_LETTERS}")
     parser.add_argument(
-        "--scale", type=float, default=1.0, help="factor on the number of elements in (a) to (d)"
+        "--scale",
+        type=float,
+        default=1.0,
+        help="factor on the number of elements in (a) to (d), and of runs in (g)",
     )
     parser.add_argument(
         "--repetitions", type=int, default=5, help="how often each side of (a) to (c) is timed"
@@ -79,6 +85,11 @@ def _measure(options: argparse.Namespace, flower: Flower | None) -> Iterator[str
         yield from compare_rounds(options.rounds, hospitals=4)
     if "f" in only:
         yield from measure_hospitals(_PROCESSES, options.rounds)
+    if "g" in only:
+        with _folder(options) as folder:
+            runs = max(10, int(_RUNS * options.scale))
+            yield from make_index(folder, runs, rounds=50)
+            yield from measure_ledger_api(folder, runs, rounds=50)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 
 __all__ = [
@@ -354,7 +355,7 @@ Index(
     attestation.c["round"],
     attestation.c.block,
     attestation.c.log_index,
-    sqlite_where=attestation.c.dispute,
+    sqlite_where=text("dispute = 1"),  # as queries spell it
     postgresql_where=attestation.c.dispute,
 )
 

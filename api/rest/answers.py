@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
     from api.index.database import Database
 
-__all__ = ["PROBLEMS", "Reading", "answer", "handle_errors", "not_found", "problem", "refused"]
+__all__ = ["PROBLEMS", "Kept", "Reading", "answer", "handle_errors", "not_found", "problem", "refused"]
 
 _log = logging.getLogger(__name__)
 _CURSOR = select(t.cursor)
@@ -71,6 +73,38 @@ class Reading:
         return self.connection.execute(statement, values).first()
 
 
+class Kept:
+    """Answers by their tags, the least recently used one forgotten first.
+
+    Args:
+        most: bytes of all answers together.
+    """
+
+    def __init__(self, most: int = 32 << 20) -> None:
+        self._most = most
+        self._size = 0
+        self._answers: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, tag: str) -> bytes | None:
+        """Return an answer; None where it is not kept."""
+        with self._lock:
+            body = self._answers.get(tag)
+            if body is not None:
+                self._answers.move_to_end(tag)
+            return body
+
+    def put(self, tag: str, body: bytes) -> None:
+        """Keep an answer."""
+        with self._lock:
+            if tag in self._answers or len(body) > self._most:
+                return
+            self._answers[tag] = body
+            self._size += len(body)
+            while self._size > self._most:
+                self._size -= len(self._answers.popitem(last=False)[1])
+
+
 async def answer(
     request: Request, make: Callable[[Reading], dict[str, Any]], *, tagged: bool = True
 ) -> Response:
@@ -97,13 +131,19 @@ def _work(
         cursor = connection.execute(_CURSOR).first()
         if cursor is None:
             raise UnavailableError("the index is being made; ask again in a moment")
-        headers = {"Cache-Control": "private, no-cache" if tagged else "no-store"}
+        headers, tag = {"Cache-Control": "private, no-cache" if tagged else "no-store"}, ""
         if tagged:
             headers["ETag"] = tag = _tag(cursor, request)
             if _matches(request.headers.get("if-none-match"), tag):
                 return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+            kept = request.app.state.kept.get(tag)
+            if kept is not None:
+                return Response(kept, media_type="application/json", headers=headers)
         document = {"index": rows.index_state(cursor), **make(Reading(connection, cursor))}
-    return Response(orjson.dumps(document), media_type="application/json", headers=headers)
+    body = orjson.dumps(document)
+    if tagged:
+        request.app.state.kept.put(tag, body)
+    return Response(body, media_type="application/json", headers=headers)
 
 
 def _tag(cursor: Any, request: Request) -> str:

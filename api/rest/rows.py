@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -43,9 +44,10 @@ _NAMES_OF_TERMS = (
 )
 
 
+@lru_cache(1 << 16)
 def text_time(seconds: int) -> str:
     """Return a block time in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19] + "Z"
 
 
 def _time(seconds: int | None) -> str | None:

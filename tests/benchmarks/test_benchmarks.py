@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import ledger_api
 from benchmarks.aggregation import compare_fedavg
 from benchmarks.flower import Flower, FlowerMissingError
 from benchmarks.memory import measure_memory
@@ -57,3 +58,11 @@ def test_the_program_explains_itself() -> None:
     command = [sys.executable, "-m", "benchmarks", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "--flower-python" in done.stdout
+
+
+def test_the_ledger_api_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_api, "_SECONDS", 1)
+    lines = [*ledger_api.make_index(tmp_path / "index", 3, 2)]
+    lines += ledger_api.measure_ledger_api(tmp_path / "index", 3, 2)
+    assert len(lines) == 7
+    assert lines[0].startswith("(g) 60 contributions, ")

@@ -31,7 +31,7 @@ def upgrade() -> None:
         "attestation",
         ["run", "round", "block", "log_index"],
         unique=False,
-        sqlite_where=sa.text("dispute"),
+        sqlite_where=sa.text("dispute = 1"),
         postgresql_where=sa.text("dispute"),
     )
     op.create_index("attestation_report", "attestation", ["report"], unique=False)

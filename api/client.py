@@ -1,0 +1,231 @@
+"""A client of the ledger API, with the names of its records.
+
+It believes nothing but shapes: what an answer says of the ledger is checked with ``fedledger audit``, with a
+bundle, or with the proofs that the answers carry.
+
+Example:
+    >>> client = Client("http://127.0.0.1:8600")
+    >>> for run in client.runs():  # doctest: +SKIP
+    ...     print(run.run, run.title)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import requests
+from pydantic import TypeAdapter, ValidationError
+
+from api.rest import records as r
+from ledger.errors import UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Client"]
+
+T = TypeVar("T")
+
+_MAX_ANSWER = 64 << 20
+"""Bytes of an answer."""
+
+
+class Client:
+    """Asks a ledger API.
+
+    Args:
+        url: its address, without ``/v1``.
+        token: of a sign-in; None where the service is public.
+        timeout: seconds that an answer may take.
+
+    Raises:
+        UsageError: from each method, where the service refuses the request.
+        UnavailableError: where it does not answer, or with something else than documented.
+    """
+
+    def __init__(self, url: str, *, token: str | None = None, timeout: float = 30.0) -> None:
+        self._url = url.rstrip("/")
+        self._timeout = timeout
+        self._session = requests.Session()
+        if token is not None:
+            self._session.headers["Authorization"] = f"Bearer {token}"
+
+    # -- single things ------------------------------------------------------------------------------------
+
+    def health(self) -> r.Health:
+        """Return whether the service is well."""
+        return self._parsed(r.Health, self._get("/health", {}))
+
+    def consortium(self) -> r.Consortium:
+        """Return the consortium as its events made it."""
+        return self._one(r.Consortium, "/consortium")
+
+    def member(self, member: int) -> r.Member:
+        """Return a member."""
+        return self._one(r.Member, f"/members/{member}")
+
+    def plan(self, terms: str) -> r.PlanWithVotes:
+        """Return terms by their digest, with the votes on them."""
+        return self._one(r.PlanWithVotes, f"/plans/{terms}")
+
+    def run(self, run: int | str) -> r.Run:
+        """Return a run."""
+        return self._one(r.Run, f"/runs/{run}")
+
+    def round(self, run: int | str, round_: int) -> r.Round:
+        """Return a round."""
+        return self._one(r.Round, f"/runs/{run}/rounds/{round_}")
+
+    def contribution(self, run: int | str, round_: int, member: int) -> r.Contribution:
+        """Return what an eligible member did in a round."""
+        return self._one(r.Contribution, f"/runs/{run}/rounds/{round_}/contributions/{member}")
+
+    def inclusion(self, run: int | str, round_: int, member: int) -> r.Inclusion:
+        """Return the proof that a member's verdict is part of a certified result."""
+        return self._one(r.Inclusion, f"/runs/{run}/rounds/{round_}/proofs/inclusion/{member}")
+
+    def consistency(self, run: int | str, first: int = 0, last: int | None = None) -> r.Consistency:
+        """Return the proof that the head after one round leads to the head after another."""
+        return self._one(r.Consistency, f"/runs/{run}/proofs/consistency", first=first, last=last)
+
+    # -- lists --------------------------------------------------------------------------------------------
+
+    def members(self) -> Iterator[r.Member]:
+        """Yield members, removed ones included."""
+        return self._pages(r.Member, "/members")
+
+    def history(self, member: int | None = None) -> Iterator[r.ConsortiumEvent]:
+        """Yield the consortium's events, or those of a member."""
+        path = "/consortium/history" if member is None else f"/members/{member}/history"
+        return self._pages(r.ConsortiumEvent, path)
+
+    def roles(self) -> Iterator[r.RoleHolder]:
+        """Yield accounts that have, or had, a role."""
+        return self._pages(r.RoleHolder, "/consortium/roles")
+
+    def plans(self) -> Iterator[r.Plan]:
+        """Yield terms that were put to the vote, the newest first."""
+        return self._pages(r.Plan, "/plans")
+
+    def runs(self, terms: str | None = None) -> Iterator[r.Run]:
+        """Yield runs, the newest first."""
+        return self._pages(r.Run, "/runs", terms=terms)
+
+    def rounds(self, run: int | str) -> Iterator[r.Round]:
+        """Yield a run's rounds, the newest first."""
+        return self._pages(r.Round, f"/runs/{run}/rounds")
+
+    def contributions(
+        self,
+        run: int | str,
+        *,
+        round_: int | None = None,
+        member: int | None = None,
+        verdict: str | None = None,
+    ) -> Iterator[r.Contribution]:
+        """Yield what eligible members did in a run's rounds, by round and member."""
+        filters = {"round": round_, "member": member, "verdict": verdict}
+        return self._pages(r.Contribution, f"/runs/{run}/contributions", **filters)
+
+    def proposals(self, run: int | str, *, round_: int | None = None) -> Iterator[r.Proposal]:
+        """Yield proposed results."""
+        return self._pages(r.Proposal, f"/runs/{run}/proposals", round=round_)
+
+    def attestations(
+        self,
+        run: int | str,
+        *,
+        round_: int | None = None,
+        member: int | None = None,
+        dispute: bool | None = None,
+    ) -> Iterator[r.Attestation]:
+        """Yield attestations, replaced and late ones included."""
+        said = None if dispute is None else str(dispute).lower()
+        filters = {"round": round_, "member": member, "dispute": said}
+        return self._pages(r.Attestation, f"/runs/{run}/attestations", **filters)
+
+    def disputes(self) -> Iterator[r.Attestation]:
+        """Yield attestations to another result than the certified one, in all runs."""
+        return self._pages(r.Attestation, "/disputes")
+
+    def models(self, run: int | str) -> Iterator[r.Model]:
+        """Yield a run's models, the newest first, down to the genesis model."""
+        return self._pages(r.Model, f"/runs/{run}/models")
+
+    def metrics(
+        self,
+        run: int | str,
+        *,
+        round_: int | None = None,
+        member: int | None = None,
+        name: str | None = None,
+    ) -> Iterator[r.Metric]:
+        """Yield what members reported of the certified models."""
+        filters = {"round": round_, "member": member, "name": name}
+        return self._pages(r.Metric, f"/runs/{run}/metrics", **filters)
+
+    def shares(self, run: int | str) -> Iterator[r.Share]:
+        """Yield each member's part in a run."""
+        return self._pages(r.Share, f"/runs/{run}/shares")
+
+    def events(self, run: int | str | None = None) -> Iterator[r.Event]:
+        """Yield all events, or those of a run."""
+        return self._pages(r.Event, "/events", run=run)
+
+    def search(self, text: str) -> list[r.Found]:
+        """Return where a digest, a CID or an address occurs."""
+        return self._parsed(r.Page[r.Found], self._get("/search", {"q": text})).items
+
+    # -- replays ------------------------------------------------------------------------------------------
+
+    def verify(self, run: int | str, round_: int | None = None) -> r.Verification:
+        """Ask for a replay of a run, or of one of its rounds."""
+        wanted = r.VerificationRequest(run=str(run), round=round_).model_dump()
+        return self._parsed(r.Verification, self._sent("POST", "/verifications", json=wanted))
+
+    def verification(self, number: str) -> r.Verification:
+        """Return a replay: its progress, and its report once it is done."""
+        return self._one(r.Verification, f"/verifications/{number}")
+
+    # -- requests -----------------------------------------------------------------------------------------
+
+    def _one(self, kind: type[T], path: str, **asked: Any) -> T:
+        return self._parsed(r.One[kind], self._get(path, asked)).item  # type: ignore[valid-type]
+
+    def _pages(self, kind: type[T], path: str, **asked: Any) -> Iterator[T]:
+        after = None
+        while True:
+            page = self._parsed(r.Page[kind], self._get(path, {**asked, "limit": 200, "after": after}))  # type: ignore[valid-type]
+            yield from page.items
+            after = page.next
+            if after is None:
+                return
+
+    def _get(self, path: str, asked: dict[str, Any]) -> bytes:
+        return self._sent(
+            "GET", path, params={name: value for name, value in asked.items() if value is not None}
+        )
+
+    def _sent(self, method: str, path: str, **options: Any) -> bytes:
+        try:
+            with self._session.request(
+                method, f"{self._url}/v1{path}", timeout=self._timeout, stream=True, **options
+            ) as response:
+                body: bytes = response.raw.read(_MAX_ANSWER + 1, decode_content=True)
+        except (requests.RequestException, OSError) as error:
+            raise UnavailableError("the ledger API does not answer", got=type(error).__name__) from error
+        if len(body) > _MAX_ANSWER:
+            raise UnavailableError("an answer", expected=f"at most {_MAX_ANSWER} bytes", got="more")
+        if response.ok:
+            return body
+        detail = self._parsed(r.Problem, body).detail
+        kind = UnavailableError if response.status_code >= 500 or response.status_code == 429 else UsageError
+        raise kind(f"the ledger API refuses {path}: {detail}")
+
+    def _parsed(self, kind: type[T], body: bytes) -> T:
+        try:
+            return TypeAdapter(kind).validate_json(body)
+        except ValidationError as error:
+            raise UnavailableError(
+                "an answer of the ledger API is not as documented", got=error.errors()[0]["msg"]
+            ) from error

@@ -1,0 +1,247 @@
+"""(g) The ledger API on an index with a million contributions: how fast it is made, and how fast it answers.
+
+The service is a process of its own, as ``fedledger api serve`` is one, without the indexer; clients are
+threads of this one. A latency is the time from a request's first byte to its answer's last, on a connection
+that stays open. Throughput is that of one answer, asked for again and again, as of the bare endpoint.
+"""
+
+from __future__ import annotations
+
+import http.client
+import multiprocessing
+import resource
+import socket
+import statistics
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import uvicorn
+from fastapi import FastAPI, Response
+
+from api.app import create_app
+from api.index.database import Database
+from api.index.documents import Documents
+from api.index.indexer import Indexer
+from benchmarks.ledger_rows import (
+    DEPLOYMENT,
+    MadeUpChain,
+    MadeUpLedger,
+    account,
+    shuffled,
+    whole_history,
+    word,
+)
+from ledger.commitments import ZERO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+__all__ = ["make_index", "measure_ledger_api"]
+
+_CLIENTS = 50
+_SECONDS = 60
+_PAGES = 10
+"""Runs whose blocks the made-up chain holds at a time."""
+
+
+def make_index(path: Path, runs: int, rounds: int) -> Iterator[str]:
+    """Make the index of a made-up ledger of ten members, and say how fast that was.
+
+    Events are handed over as ``Chain.history`` would; what making them up costs is not counted.
+    """
+    ledger = MadeUpLedger(10)
+    chain = MadeUpChain(ledger)
+    database = Database(f"sqlite:///{path}")
+    database.migrate()
+    indexer = Indexer(database, chain, DEPLOYMENT, approval_percent=0, predecessor=ZERO)
+    documents = Documents(database.writer, chain, indexer.ledger)
+    events, reading, asking = 0, 0.0, 0.0
+    for number, _ in enumerate(whole_history(chain, runs, rounds), 1):
+        if number % _PAGES and number < runs:
+            continue
+        events += sum(map(len, chain.events))
+        begun = time.perf_counter()
+        while indexer.step():
+            pass
+        read = time.perf_counter()
+        while documents.sweep():
+            pass
+        reading, asking = reading + read - begun, asking + time.perf_counter() - read
+        chain.events = [[] for _ in chain.events]
+        ledger.documents.clear()
+    database.close()
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    yield f"(g) {runs * rounds * 10:,} contributions, {events:,} events: {events / reading:,.0f} events/s read"
+    yield f"(g) their documents: {events / (reading + asking):,.0f} events/s with them; {memory} MB at most"
+
+
+def measure_ledger_api(path: Path, runs: int, rounds: int) -> Iterator[str]:
+    """Measure latency with many clients, throughput against a bare endpoint, and proofs."""
+    with _served(path) as url:
+        yield from _latencies(url, _paths(runs, rounds))
+        listing = f"/v1/runs/{runs // 2}/contributions?limit=50"
+        length = len(_ask(_connection(url), listing)[1])
+        own = _throughput(url, listing)
+        bare = _throughput(url, f"/bare/{length}")
+        yield f"(g) {length:,} bytes: {own:,.0f}/s, a bare endpoint {bare:,.0f}/s, ratio {own / bare:.2f}"
+        one = f"/v1/runs/{runs // 2}"
+        own, bare = _throughput(url, one), _throughput(url, "/bare/900")
+        yield f"(g) one run: {own:,.0f}/s, a bare endpoint {bare:,.0f}/s, ratio {own / bare:.2f}"
+        proof = f"/v1/runs/{runs // 2}/rounds/{rounds // 2}/proofs/inclusion/3"
+        times = _times(url, [proof] * 200)
+        yield f"(g) a proof: median {statistics.median(times) * 1e3:.1f} ms, worst {max(times) * 1e3:.1f} ms"
+
+
+def _paths(runs: int, rounds: int) -> list[str]:
+    """Every list and look-up, each at many places."""
+    chance, paths = shuffled(1), []
+    for _ in range(500):
+        run, round_, member = chance.randint(1, runs), chance.randint(1, rounds), chance.randrange(10)
+        place = f"/v1/runs/{run}"
+        digest = word("update", run, round_, member).hex()
+        paths += [
+            "/v1/consortium",
+            "/v1/consortium/history?limit=200",
+            "/v1/members",
+            f"/v1/members/{member}/history",
+            "/v1/plans",
+            "/v1/runs?limit=200",
+            place,
+            f"{place}/rounds?limit=200",
+            f"{place}/rounds/{round_}",
+            f"{place}/contributions?limit=200",
+            f"{place}/contributions?member={member}",
+            f"{place}/contributions?verdict=rejected",
+            f"{place}/contributions?round={round_}",
+            f"{place}/rounds/{round_}/contributions/{member}",
+            f"{place}/attestations?limit=200",
+            f"{place}/proposals",
+            f"{place}/models",
+            f"{place}/metrics?limit=200",
+            f"{place}/shares",
+            "/v1/disputes",
+            f"/v1/events?run={run}&limit=200",
+            f"/v1/search?q={digest}",
+            f"/v1/search?q=0x{account(member).hex()}",
+            f"/v1/models/{word('model', run, round_).hex()}",
+            f"{place}/rounds/{round_}/proofs/inclusion/{member}",
+            f"{place}/proofs/consistency",
+        ]
+    chance.shuffle(paths)
+    return paths
+
+
+@contextmanager
+def _served(path: Path) -> Iterator[str]:
+    """Serve the index from another process."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    process = multiprocessing.get_context("fork").Process(target=_serve, args=(path, listener), daemon=True)
+    process.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        _ask(_connection(url), "/v1/health")
+        yield url
+    finally:
+        process.terminate()
+        process.join()
+        listener.close()
+
+
+def _serve(path: Path, listener: socket.socket) -> None:
+    app = FastAPI()
+    service = create_app(Database(f"sqlite:///{path}"))
+
+    @app.get("/bare/{length}")
+    async def bare(length: int) -> Response:
+        return Response(b"x" * length, media_type="application/json")
+
+    service.router.routes.append(app.router.routes[-1])
+    config = uvicorn.Config(service, log_level="error", access_log=False)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _connection(url: str) -> http.client.HTTPConnection:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=60)
+    connection.connect()
+    connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def _ask(connection: http.client.HTTPConnection, path: str) -> tuple[float, bytes]:
+    begun = time.perf_counter()
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    body = answer.read()
+    assert answer.status == 200, (path, body)
+    return time.perf_counter() - begun, body
+
+
+def _times(url: str, paths: list[str]) -> list[float]:
+    connection = _connection(url)
+    return [_ask(connection, path)[0] for path in paths]
+
+
+def _latencies(url: str, paths: list[str]) -> Iterator[str]:
+    """Let each client ask once a second, at a moment of its own in it."""
+    times: dict[str, list[float]] = {}
+    lock = threading.Lock()
+
+    def ask(client: int) -> None:
+        connection = _connection(url)
+        begun = time.perf_counter() + client / _CLIENTS
+        for turn in range(_SECONDS):
+            time.sleep(max(0.0, begun + turn - time.perf_counter()))
+            path = paths[(client * _SECONDS + turn) % len(paths)]
+            taken = _ask(connection, path)[0]
+            with lock:
+                times.setdefault(_kind(path), []).append(taken)
+
+    _together(ask, _CLIENTS)
+    everything = sorted(taken for each in times.values() for taken in each)
+    yield f"(g) {_CLIENTS} clients, {len(everything)} requests: {_line(everything)}"
+    kind, worst = max(times.items(), key=lambda item: _percentile(sorted(item[1]), 0.99))
+    yield f"(g) slowest kind, {kind}: {_line(sorted(worst))}"
+
+
+def _kind(path: str) -> str:
+    words = urlsplit(path).path.split("/")
+    return "/".join("{}" if part.isdecimal() or len(part) == 64 else part for part in words)
+
+
+def _line(times: list[float]) -> str:
+    shown = [
+        f"{name} {_percentile(times, share) * 1e3:.1f} ms" for name, share in (("p50", 0.5), ("p99", 0.99))
+    ]
+    return ", ".join([*shown, f"worst {times[-1] * 1e3:.1f} ms"])
+
+
+def _percentile(times: list[float], share: float) -> float:
+    return times[min(len(times) - 1, int(share * len(times)))]
+
+
+def _throughput(url: str, path: str, seconds: float = 5.0, clients: int = 4) -> float:
+    """Return answers a second when a few clients ask one after the other without a pause."""
+    counts = [0] * clients
+    until = time.perf_counter() + seconds
+
+    def ask(client: int) -> None:
+        connection = _connection(url)
+        while time.perf_counter() < until:
+            _ask(connection, path)
+            counts[client] += 1
+
+    _together(ask, clients)
+    return sum(counts) / seconds
+
+
+def _together(work: Callable[[int], Any], number: int) -> None:
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
