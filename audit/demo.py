@@ -39,7 +39,15 @@ if TYPE_CHECKING:
 
     from ledger.replay import Replay
 
-__all__ = ["CHAIN_FILE", "INVENTORY_FILE", "MODEL_FILE", "PAYLOADS", "Inventory", "audit_demo"]
+__all__ = [
+    "CHAIN_FILE",
+    "INVENTORY_FILE",
+    "MODEL_FILE",
+    "PAYLOADS",
+    "Inventory",
+    "audit_demo",
+    "saved_ledger",
+]
 
 CHAIN_FILE = "chain.rlp"
 INVENTORY_FILE = "federation.json"
@@ -154,6 +162,17 @@ def audit_demo(
         ).audit()
     _check_model(report, folder)
     return report
+
+
+def saved_ledger(folder: Path) -> tuple[LocalChain, Deployment]:
+    """Return the re-executed chain of a folder that ``fedledger demo`` wrote, and its ledger.
+
+    Raises:
+        UsageError: the folder does not hold a saved federation.
+        VerificationError: checks 30 to 32.
+    """
+    chain = replay(b"".join(_parts(folder / CHAIN_FILE)))
+    return chain, _deployments(chain)[0]
 
 
 def _inventory(folder: Path, report: AuditReport) -> Inventory | None:

@@ -110,6 +110,7 @@ class Devnet:
             "eth_getTransactionByHash": self._transaction_by_hash,
             "eth_getTransactionReceipt": self._receipt,
             "eth_getLogs": self._logs,
+            "eth_getProof": self._proof,
             "eth_call": self._execute,
             "eth_estimateGas": self._estimate,
             "eth_getTransactionCount": self._count,
@@ -290,6 +291,23 @@ class Devnet:
             query["address"] = wanted["address"]
         logs = [log_fields(log) for log in self._pass_on("eth_getLogs", [query])]
         return [log for log in logs if has_topics(log, wanted.get("topics") or [])]
+
+    def _proof(self, address: str, slots: list[str], number: str = "latest") -> Any:
+        if len(slots) > _MAX_BATCH:
+            raise Refusal(PARAMS, f"a proof is of at most {_MAX_BATCH} slots")
+        height, place = self._height(number), bytes.fromhex(address.removeprefix("0x"))
+        keys = [int(slot, 16) for slot in slots]
+        proven = self.chain.proven(place, [key.to_bytes(32, "big") for key in keys], height)
+        shown = zip(keys, proven.slots, strict=True)
+        return {
+            "address": address,
+            "accountProof": proven.nodes,
+            "balance": proven.balance,
+            "codeHash": proven.code_hash,
+            "nonce": proven.nonce,
+            "storageHash": proven.storage_root,
+            "storageProof": [{"key": key, "value": value, "proof": nodes} for key, (value, nodes) in shown],
+        }
 
     # -- accounts and calls ----------------------------------------------------------------------------------
 

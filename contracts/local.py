@@ -15,6 +15,7 @@ import ast
 import logging
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import rlp
@@ -23,7 +24,10 @@ from eth_account import Account
 from eth_tester import EthereumTester, PyEVMBackend
 from eth_tester.exceptions import TransactionFailed
 from eth_tester.exceptions import ValidationError as TesterValidationError
+from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
+from trie.constants import BLANK_NODE_HASH
+from trie.hexary import HexaryTrie
 from web3 import EthereumTesterProvider, Web3
 
 from contracts.chain import Block, Chain, _Contents
@@ -38,19 +42,38 @@ if TYPE_CHECKING:
 
     from ledger.records import Recorded
 
-__all__ = ["GENESIS_TIME", "LocalChain", "faucet", "replay"]
+__all__ = ["GENESIS_TIME", "LocalChain", "Proven", "faucet", "replay"]
 
 GENESIS_TIME = 1_767_225_600
 """2026-01-01T00:00:00Z: a saved chain starts from a genesis that everyone can build."""
 
 _FAUCET_KEY = (1).to_bytes(32, "big")
 _FAUCET_BALANCE = 10**27
+_NO_ACCOUNT = rlp.encode([b"", b"", BLANK_NODE_HASH, keccak(b"")])
 
 
 def faucet() -> LocalAccount:
     """Return the account that holds all ether at genesis. Its key is known to everyone: it gives no power."""
     account: LocalAccount = Account.from_key(_FAUCET_KEY)
     return account
+
+
+@dataclass(frozen=True)
+class Proven:
+    """An account after a block, with the trie nodes that prove it, from the root on.
+
+    Args:
+        nonce, balance, storage_root, code_hash: the account.
+        nodes: those of the state trie.
+        slots: value and nodes of each storage slot.
+    """
+
+    nonce: int
+    balance: int
+    storage_root: bytes
+    code_hash: bytes
+    nodes: list[bytes]
+    slots: list[tuple[int, list[bytes]]]
 
 
 class LocalChain(Chain):
@@ -102,6 +125,44 @@ class LocalChain(Chain):
         senders = [bytes(t.sender) for t in block.transactions]
         return _Contents(bytes(block.hash), int(block.header.timestamp), senders)
 
+    def header(self, number: int) -> bytes:
+        """Return a block's header in RLP."""
+        try:
+            header = self._provider.chain.get_canonical_block_header_by_number(number)
+        except HeaderNotFound as error:
+            raise ChainError(f"there is no block {number}") from error
+        encoded: bytes = rlp.encode(header)
+        return encoded
+
+    def proof(self, address: bytes, slots: Sequence[bytes], number: int) -> list[bytes]:
+        """Return the nodes that prove an account and storage slots after a block, from the EVM's tries."""
+        proven = self.proven(address, slots, number)
+        return list(dict.fromkeys([*proven.nodes, *(node for _, nodes in proven.slots for node in nodes)]))
+
+    def proven(self, address: bytes, slots: Sequence[bytes], number: int) -> Proven:
+        """Return an account and storage slots as they were after a block, with their proofs."""
+        try:
+            root = self._provider.chain.get_canonical_block_header_by_number(number).state_root
+        except HeaderNotFound as error:
+            raise ChainError(f"there is no block {number}") from error
+        database = self._provider.chain.chaindb.db
+        state = HexaryTrie(database, root)
+        account = rlp.decode(state.get(keccak(address)) or _NO_ACCOUNT)
+        storage = HexaryTrie(database, account[2])
+        values = [(storage.get(keccak(slot)), _nodes(storage, slot)) for slot in slots]
+        words = [(int.from_bytes(rlp.decode(value), "big") if value else 0, n) for value, n in values]
+        nonce, balance = (int.from_bytes(account[place], "big") for place in (0, 1))
+        return Proven(nonce, balance, account[2], account[3], _nodes(state, address), words)
+
+    def signed(self, transaction: bytes) -> bytes:
+        """Return a mined transaction as its sender signed it."""
+        receipt = self._provider.receipts.get("0x" + transaction.hex())
+        if receipt is None:
+            raise ChainError("the chain has no such transaction", got=transaction)
+        block = self._provider.chain.get_canonical_block_by_number(receipt["block_number"])
+        raw: bytes = block.transactions[receipt["transaction_index"]].encode()
+        return raw
+
     def created(self) -> list[bytes]:
         """Return the addresses of all contracts that transactions created, in order."""
         return self._provider.created()
@@ -121,6 +182,12 @@ class LocalChain(Chain):
         except OSError as error:
             raise UnavailableError(f"cannot write {path.name}: {error.strerror}") from error
         return self.head()
+
+
+def _nodes(trie: HexaryTrie, key: bytes) -> list[bytes]:
+    # A node shorter than a hash stands inside the one above it, and is listed there alone.
+    nodes = [rlp.encode(node) for node in trie.get_proof(keccak(key))]  # type: ignore[no-untyped-call]
+    return [node for place, node in enumerate(nodes) if place == 0 or len(node) >= 32]
 
 
 def replay(data: bytes, onto: LocalChain | None = None) -> LocalChain:

@@ -56,6 +56,23 @@ A round's result:
 57. the aggregate of the accepted updates, recomputed, is byte for byte the model that the result names
 58. the verdicts' Merkle root (RFC 6962) is the one that the result names
 59. a member's report is a document of its type that speaks of that member, round and model
+
+A proof bundle, held against the policy that its verifier brings along:
+
+60. its first line is canonical JSON of its type, and after it come the payloads that it lists, up to the last
+    byte
+61. each payload has its digest, and is the one that the record or a document names in its place
+62. chain and contracts are those of the policy
+63. the block's hash is that of its header, and each of its seals is made by another one of its validators
+64. the block is the one that the policy names
+65. two thirds of the policy's validators, rounded up, sealed the block
+66. the block is not older than the policy allows
+67. proofs lead from the block's state root to both contracts, and their code is that of the policy
+68. proofs lead from the contracts' storage roots to what the history replays to, and prove nothing else
+69. the ends of the run's later rounds lead from the round's head to the head that the contract stores
+70. each transaction asks for the step that the record says, signed by the account that the record says
+71. members that the policy lists signed attestations to the result, a quorum of them
+72. the quorum behind the result is at least the policy's, of members that the policy lists if it lists any
 """
 
 from __future__ import annotations
@@ -109,6 +126,20 @@ class Check(IntEnum):
     RESULT_MODEL = 57
     RESULT_ROOT = 58
     REPORT = 59
+
+    BUNDLE_FORM = 60
+    BUNDLE_PAYLOADS = 61
+    POLICY_BINDING = 62
+    BLOCK_HEADER = 63
+    TRUSTED_BLOCK = 64
+    TRUSTED_VALIDATORS = 65
+    BLOCK_AGE = 66
+    CONTRACT_ACCOUNTS = 67
+    CONTRACT_STORAGE = 68
+    RUN_LINEAGE = 69
+    SIGNED_STEPS = 70
+    TRUSTED_MEMBERS = 71
+    POLICY_QUORUM = 72
 
     @property
     def label(self) -> str:

@@ -181,6 +181,7 @@ class Replay:
         consortium: address of the ``Consortium``.
         approval_percent: the constructor's.
         predecessor: the constructor's; zero for a first ledger.
+        first_run: number of the first run in the history; more than 1 for a history of a later run alone.
 
     Example:
         >>> replay = Replay(LedgerId(1, bytes(20)), bytes(20))
@@ -189,13 +190,20 @@ class Replay:
     """
 
     def __init__(
-        self, ledger: r.LedgerId, consortium: bytes, *, approval_percent: int = 0, predecessor: bytes = ZERO
+        self,
+        ledger: r.LedgerId,
+        consortium: bytes,
+        *,
+        approval_percent: int = 0,
+        predecessor: bytes = ZERO,
+        first_run: int = 1,
     ) -> None:
         self.ledger = ledger
         self._consortium_address = consortium
         genesis = consortium_genesis(ledger.chain_id, consortium, predecessor, approval_percent)
         self.consortium = ConsortiumState(genesis)
         self.runs: dict[int, RunState] = {}
+        self._first_run = first_run
         self.last: r.Position | None = None
         self._recorded: r.Recorded
         self._made_quorum: r.Recorded | None = None
@@ -346,7 +354,7 @@ class Replay:
 
     @_apply.register
     def _(self, event: r.RunStarted) -> None:
-        _equal(Check.RUN_TERMS, "number of a run", len(self.runs) + 1, event.run)
+        _equal(Check.RUN_TERMS, "number of a run", self._first_run + len(self.runs), event.run)
         _equal(Check.RUN_TERMS, f"terms of run {event.run}", terms_digest(event.content), event.terms)
         if event.terms not in self.consortium.approved:
             raise VerificationError(
