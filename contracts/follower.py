@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from contracts.client import Consortium, Deployment, RoundLedger
-from ledger.errors import ChainError
+from ledger.errors import ChainError, VerificationError
 from ledger.records import LedgerId
 from ledger.replay import Replay
 
@@ -124,11 +124,13 @@ class Follower:
         try:
             for recorded in new:
                 self.replay.apply(recorded)
-        except BaseException:
+        except Exception as error:
             # A picture that refused an event, or was left half-way, is of no use. Perhaps an endpoint only
             # kept back an earlier event, so the next update begins at the beginning.
             self.replay, self._in_doubt = self._judged(self.history), True
-            raise
+            if isinstance(error, VerificationError):
+                raise
+            raise ChainError("the chain's events cannot be judged", got=error) from error
         self.history.extend(new)
 
     def _forget_replaced(self, head: Block) -> None:

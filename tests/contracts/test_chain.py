@@ -119,6 +119,28 @@ def test_an_answer_of_any_shape_is_used_or_refused(read: str, told: list[Any]) -
         READS[read](chain)
 
 
+WELL = {"number": "0x1", "hash": "0x" + "ab" * 32, "timestamp": "0x5"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("number", None),
+        ("number", "0x" + "f" * 5_000),
+        ("timestamp", None),
+        ("timestamp", "0x" + "f" * 5_000),
+        ("timestamp", hex(1 << 64)),
+        ("hash", "0xab"),
+        ("hash", None),
+    ],
+)
+def test_a_block_of_an_impossible_shape_is_no_answer(field: str, value: object) -> None:
+    assert _chain(lambda *_: WELL).head().number == 1
+    with pytest.raises(ChainError) as caught:
+        _chain(lambda *_: {**WELL, field: value}).head()
+    assert len(str(caught.value)) < 300
+
+
 @given(samples.json_values)
 def test_revert_data_of_any_shape_are_refused(data: object) -> None:
     error = {"error": {"code": 3, "message": "execution reverted", "data": data}}

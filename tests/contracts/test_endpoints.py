@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +15,7 @@ from ledger.errors import ChainError, UsageError
 from tests.chains import NOBODY, anvil, devnet, endpoint, result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.chains import Reply
 
@@ -112,6 +114,50 @@ def test_an_endpoint_that_is_silent_is_given_up_after_the_timeout() -> None:
         with pytest.raises(ChainError, match=r"no answer in 0\.2 s"):
             connect([a], timeout=0.2)
         release.set()
+
+
+DRIPPING = {
+    "a header, byte by byte": (b"HTTP/1.1 200 OK\r\nX-Long: ", b"a"),
+    "a chunk's length, byte by byte": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=", b"a"),
+    "a body, byte by byte": (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"a"),
+    "interim answers without end": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+}
+
+
+@contextmanager
+def dripping(head: bytes, again: bytes) -> Iterator[str]:
+    """An endpoint that goes on answering, a little at a time."""
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with suppress(OSError), closing(server.accept()[0]) as client:
+                client.recv(65_536)
+                client.sendall(head)
+                while not stop.wait(0.05):
+                    client.sendall(again)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("kind", DRIPPING)
+def test_an_endpoint_that_does_not_come_to_an_end_is_passed_over(kind: str) -> None:
+    """A socket's own time limit would begin anew with each byte."""
+    with dripping(*DRIPPING[kind]) as slow, endpoint(chain_of(5, 20)) as (good, _):
+        assert connect([slow, good], timeout=0.5).balance(bytes(20)) == 20
+
+
+@pytest.mark.parametrize("number", ["0x" + "f" * 5000, "-0x5", "0x0", hex(1 << 63)])
+def test_a_chain_id_that_is_none_is_no_answer(number: str) -> None:
+    with (
+        endpoint(lambda _: result(number)) as (a, _),
+        pytest.raises(ChainError, match="does not say which chain"),
+    ):
+        connect([a])
 
 
 def test_an_endless_answer_is_cut_off(monkeypatch) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from contracts import follower as follower_module
 from contracts.client import Deployment
-from contracts.follower import Follower
+from contracts.follower import Behind, Follower
+from contracts.local import LocalChain
 from ledger.errors import ChainError, VerificationError
 from tests.federation import federation, word
 
@@ -83,6 +86,52 @@ def test_reading_from_a_later_block_is_refused(f: Federation) -> None:
     late = replace(f.deployment, first_block=f.deployment.first_block + 1)
     with pytest.raises(VerificationError):
         Follower(f.chain, late).update()
+
+
+def test_a_long_chain_is_read_in_stretches_between_which_a_service_can_stop(
+    f: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower_module, "_STRETCH", 3)
+    follower = Follower(f.chain, f.deployment, patience=0)
+    for _ in range(3):
+        with pytest.raises(Behind, match="the chain is being read: block"):
+            follower.update()
+    for _ in range(f.chain.head().number):
+        with suppress(Behind):
+            follower.update()
+    assert follower.update().runs == f.follower().replay.runs
+
+
+def test_a_chain_that_was_begun_anew_is_said_to_be_another() -> None:
+    """As when a devnet is started again behind the same address."""
+    f = federation()
+    follower = Follower(f.chain, f.deployment)
+    follower.update()
+    empty, grown = LocalChain(), LocalChain()
+    for _ in range(f.chain.head().number + 1):
+        grown.mine()
+    for other in (empty, grown):
+        follower.chain = other
+        for _ in range(2):
+            with pytest.raises(ChainError, match="was it begun anew"):
+                follower.update()
+    follower.chain = f.chain
+    assert follower.update().consortium.members == 0b1111
+
+
+def test_after_an_event_of_an_impossible_shape_the_history_is_read_again(f: Federation) -> None:
+    class Odd(_Interrupted):
+        def history(self, contracts: list[bytes], first: int, last: int) -> list[Recorded]:
+            self._asked += 1
+            events = self._chain.history(contracts, first, last)
+            if self._asked == 1:
+                events[1] = replace(events[1], position=None)  # type: ignore[arg-type]
+            return events
+
+    follower = Follower(Odd(f.chain), f.deployment)  # type: ignore[arg-type]
+    with pytest.raises(ChainError, match="events cannot be judged"):
+        follower.update()
+    assert follower.update().runs == f.follower().replay.runs
 
 
 class _Interrupted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,15 +65,20 @@ def test_multiaddrs_stay_as_they_are(write: Callable[[str], Path]) -> None:
         ("seed = 5", "sed = 5", r"\[node\]: a key is missing: expected seed"),
         ("seed = 5", "seed = 5\ntreads = 2", r"\[node\]: unknown key: expected perhaps threads, got treads"),
         ("[store]", "[shop]\n[store]", r"node\.toml: unknown key: expected .*, got shop"),
-        ("seed = 5", "seed = -5", r"\[node\]: seed: expected an integer from 0 to \d+, got -5"),
-        ("seed = 5", "seed = true", r"\[node\]: seed: expected an integer from 0 to \d+, got True"),
-        ("seed = 5", 'seed = "5"', r"\[node\]: seed: expected an integer"),
+        ("seed = 5", "seed = -5", r"\[node\]: seed: expected a whole number from 0 to \d+, got -5"),
+        ("seed = 5", "seed = true", r"\[node\]: seed: expected a whole number from 0 to \d+, got True"),
+        ("seed = 5", 'seed = "5"', r"\[node\]: seed: expected a whole number"),
         ("chain_id = 1337", "", r"\[chain\]: a key is missing: expected chain_id"),
         ('"0x0101', '"0x01', r"\[chain\]: consortium: expected an address: 0x and 40 hex digits"),
         ('state = "state"', "state = 3", r"\[node\]: state: expected a text, got 3"),
         ('"shared"', '""', r"\[store\]: shared: expected a text, got"),
         ("[key]", "key = 3\n[other]", r"node\.toml"),
         ("seed = 5", "seed = = 5", r"is not TOML"),
+        ("seed = 5", "seed = " + "[" * 100_000, r"is not TOML"),
+        ("seed = 5", "seed = 0x" + "f" * 5_000, r"\[node\]: seed: expected .* too large to be shown"),
+        ('"state"', '"~nobody-of-that-name/x"', r"\[node\]: state: expected a path, got the text"),
+        ('"state"', '"a\\u0000b"', r"\[node\]: state: expected a text"),
+        ('"shared"', '"http://127.0.0.1:5001"', r"shared: expected a folder, or multiaddrs like /ip4/"),
     ],
 )
 def test_what_cannot_be_used_is_named_with_file_and_table(
@@ -82,6 +88,13 @@ def test_what_cannot_be_used_is_named_with_file_and_table(
     with pytest.raises(UsageError, match=said) as caught:
         NodeConfig.read(write(NODE.replace(old, new)))
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    """From a pipe without a writer one would read for ever."""
+    os.mkfifo(tmp_path / "node.toml")
+    with pytest.raises(UsageError, match="expected a configuration file, got something else"):
+        NodeConfig.read(tmp_path / "node.toml")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

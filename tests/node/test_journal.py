@@ -266,6 +266,15 @@ def test_a_link_in_the_locks_place_is_not_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_nobody_else_can_read_the_journal(tmp_path: Path) -> None:
+    """Salts of commitments that are not revealed yet are in it."""
+    with closing(Journal(tmp_path / "state" / "journal.sqlite", LEDGER)) as journal:
+        journal.intend(1, 1, _entry(1))
+        files = [tmp_path / "state", *(tmp_path / "state").iterdir()]
+        assert len(files) >= 4  # the folder, the journal, what SQLite keeps beside it, the lock
+        assert [file for file in files if file.stat().st_mode & 0o077] == []
+
+
 # -- accepted plans ---------------------------------------------------------------------------------------
 
 
