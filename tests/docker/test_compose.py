@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from aggregator.config import AggregatorConfig
+from node.config import NodeConfig
 from tests.cli.conftest import FEDLEDGER
-from tests.docs.pages import ROOT
+from tests.docs.conftest import run
+from tests.docs.pages import BY_NAME, ROOT, Command, blocks, commands
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,3 +86,62 @@ def test_besus_settings_have_the_rules_that_the_contracts_are_compiled_for() -> 
     assert config["zeroBaseFee"]
     assert network["blockchain"]["nodes"]["count"] == 4
     assert int(network["genesis"]["gasLimit"], 16) >= 30_000_000
+
+
+# -- the page that fills the folders ----------------------------------------------------------------------
+
+PAGE = BY_NAME["docs/how-to/run-a-consortium-on-besu-and-kubo.md"]
+NETWORK = f"""
+[chain]
+endpoints = ["http://validator-0:8545"]
+chain_id = 5
+consortium = "0x{"01" * 20}"
+round_ledger = "0x{"02" * 20}"
+"""
+
+
+def _commands(word: str) -> list[Command]:
+    found = [command for block in blocks(PAGE) if block.language == "console" for command in commands(block)]
+    return [command for command in found if word in command.line]
+
+
+def test_the_page_makes_the_settings_of_each_role_as_its_container_has_them(tmp_path: Path) -> None:
+    (tmp_path / "settings").mkdir()
+    (tmp_path / "consortium.toml").write_text(NETWORK, encoding="utf-8")
+    for command in (*_commands(" init "), *_commands("sed -i")):
+        assert run(command.line, tmp_path).returncode == 0, command.line
+    for name, service in ROLES.items():
+        role = name.removeprefix("node-")
+        settings: Any = AggregatorConfig if role == "aggregator" else NodeConfig
+        config = settings.read(tmp_path / "settings" / f"{role}.toml")
+        assert f"./settings/{role}.toml:" in service["volumes"][0]
+        assert config.key.keystore.name in service["secrets"]
+        assert config.key.passphrase_file.name in service["secrets"]
+        assert str(config.state) in service["volumes"][-1]
+        assert (config.store.shared, config.store.private_network) == ("/dns/kubo/tcp/5001", True)
+        assert config.monitoring.port == 9100
+
+
+def test_the_page_gives_each_validator_its_key_and_lists_them_all(tmp_path: Path) -> None:
+    """The folders are as Besu makes them."""
+    for n in range(4):
+        folder = tmp_path / "besu" / "network" / "keys" / f"0x{n:040x}"
+        folder.mkdir(parents=True)
+        (folder / "key").write_text(f"0x{n:064x}", encoding="utf-8")
+        (folder / "key.pub").write_text(f"0x{n:0128x}", encoding="utf-8")
+    (command,) = _commands("static-nodes.json")
+    assert run(command.line, tmp_path).returncode == 0
+    nodes = json.loads((tmp_path / "besu" / "static-nodes.json").read_text(encoding="utf-8"))
+    for n, node in enumerate(nodes):
+        service = COMPOSE["services"][f"validator-{n}"]
+        assert node == f"enode://{n:0128x}@{service['networks']['inside']['ipv4_address']}:30303"
+        assert f"./besu/validator-{n}/key:/etc/besu/key:ro" in service["volumes"]
+        assert int((tmp_path / "besu" / f"validator-{n}" / "key").read_text(encoding="utf-8"), 16) == n
+
+
+def test_the_page_makes_each_secret_that_a_service_asks_for() -> None:
+    (loop,) = _commands("fedledger keys new")
+    roles = re.findall(r"for who in ([a-z ]+);", loop.line)[0].split()
+    made = {f"./secrets/{who}.{end}" for who in roles for end in ("json", "passphrase")}
+    asked = {secret["file"] for secret in COMPOSE["secrets"].values()}
+    assert asked <= made | {"./secrets/swarm.key"}
