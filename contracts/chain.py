@@ -18,6 +18,7 @@ from eth_utils.address import to_canonical_address, to_checksum_address
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 from web3.exceptions import BlockNotFound, ContractLogicError, Web3RPCError
+from web3.types import RPCEndpoint
 
 from contracts import artifacts
 from contracts.artifacts import selector
@@ -140,11 +141,11 @@ class Chain:
             ChainError: the chain did not answer, or keeps no proofs of that block.
         """
         with foreign_errors(f"read proofs of block {number}"):
-            positions = [int.from_bytes(slot, "big") for slot in slots]
-            ask = cast("Any", self._w3.eth.get_proof)  # its annotation takes the parameters for one
-            answer = ask(_checksum(address), positions, number)
+            # Whole words: web3 would spell slots without leading zeros, which not every node takes.
+            parameters = ["0x" + address.hex(), ["0x" + slot.hex() for slot in slots], hex(number)]
+            answer: Any = self._w3.manager.request_blocking(RPCEndpoint("eth_getProof"), parameters)
             nodes = [*answer["accountProof"], *(n for each in answer["storageProof"] for n in each["proof"])]
-            return list(dict.fromkeys(map(bytes, nodes)))
+            return list(dict.fromkeys(bytes(HexBytes(node)) for node in nodes))
 
     def signed(self, transaction: bytes) -> bytes:
         """Return a mined transaction as its sender signed it.

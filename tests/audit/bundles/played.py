@@ -33,7 +33,9 @@ from tests.federation import Federation, address, federation, fund, key, word
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contracts.local import LocalChain
+    from eth_account.signers.local import LocalAccount
+
+    from contracts.chain import Chain
     from ledger.records import Recorded
 
 QUORUM = 3
@@ -149,11 +151,14 @@ def _plan(store: DirectoryStore, title: str) -> Plan:
     return Plan(title, {}, model, SPECS, "fedavg", {}, limits, metrics, 50)
 
 
-def _begun(title: str, folder: Path, chain: LocalChain | None = None) -> Played:
+def begun(
+    folder: Path, chain: Chain | None = None, payer: LocalAccount | None = None, title: str = "a plan"
+) -> Played:
+    """Start run 1 on a chain, a fresh one where None; nothing is played yet."""
     store = DirectoryStore(folder / "payloads")
     plan = _plan(store, title)
     store.put(plan.encode())
-    f = federation(chain, quorum=QUORUM)
+    f = federation(chain, quorum=QUORUM, payer=payer)  # type: ignore[arg-type] # any chain does here
     f.terms = replace(f.terms, plan=plan.digest)
     f.start()
     return Played(f, store, plan)
@@ -162,7 +167,7 @@ def _begun(title: str, folder: Path, chain: LocalChain | None = None) -> Played:
 @cache
 def played() -> Played:
     """Play it, once."""
-    made = _begun("a plan", Path(tempfile.mkdtemp(prefix="fedledger-played-")))
+    made = begun(Path(tempfile.mkdtemp(prefix="fedledger-played-")))
     f = made.federation
     made.play(1)
     f.ledger.attest(f.members[3], 1, 1, f.ledger.round_at(1, 1)["result"], ZERO)
