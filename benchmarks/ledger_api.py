@@ -14,7 +14,7 @@ import socket
 import statistics
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -75,7 +75,7 @@ def make_index(path: Path, runs: int, rounds: int) -> Iterator[str]:
         ledger.documents.clear()
     database.close()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    yield f"(g) {runs * rounds * 10:,} contributions, {events:,} events: {events / reading:,.0f} events/s read"
+    yield f"(g) {runs * rounds * 10:,} contributions: {events / reading:,.0f} of {events:,} events a second"
     yield f"(g) their documents: {events / (reading + asking):,.0f} events/s with them; {memory} MB at most"
 
 
@@ -84,7 +84,8 @@ def measure_ledger_api(path: Path, runs: int, rounds: int) -> Iterator[str]:
     with _served(path) as url:
         yield from _latencies(url, _paths(runs, rounds))
         listing = f"/v1/runs/{runs // 2}/contributions?limit=50"
-        length = len(_ask(_connection(url), listing)[1])
+        with closing(_connection(url)) as connection:
+            length = len(_ask(connection, listing)[1])
         own = _throughput(url, listing)
         bare = _throughput(url, f"/bare/{length}")
         yield f"(g) {length:,} bytes: {own:,.0f}/s, a bare endpoint {bare:,.0f}/s, ratio {own / bare:.2f}"
@@ -143,7 +144,8 @@ def _served(path: Path) -> Iterator[str]:
     process.start()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
-        _ask(_connection(url), "/v1/health")
+        with closing(_connection(url)) as connection:
+            _ask(connection, "/v1/health")
         yield url
     finally:
         process.terminate()
@@ -182,8 +184,8 @@ def _ask(connection: http.client.HTTPConnection, path: str) -> tuple[float, byte
 
 
 def _times(url: str, paths: list[str]) -> list[float]:
-    connection = _connection(url)
-    return [_ask(connection, path)[0] for path in paths]
+    with closing(_connection(url)) as connection:
+        return [_ask(connection, path)[0] for path in paths]
 
 
 def _latencies(url: str, paths: list[str]) -> Iterator[str]:
@@ -192,14 +194,14 @@ def _latencies(url: str, paths: list[str]) -> Iterator[str]:
     lock = threading.Lock()
 
     def ask(client: int) -> None:
-        connection = _connection(url)
         begun = time.perf_counter() + client / _CLIENTS
-        for turn in range(_SECONDS):
-            time.sleep(max(0.0, begun + turn - time.perf_counter()))
-            path = paths[(client * _SECONDS + turn) % len(paths)]
-            taken = _ask(connection, path)[0]
-            with lock:
-                times.setdefault(_kind(path), []).append(taken)
+        with closing(_connection(url)) as connection:
+            for turn in range(_SECONDS):
+                time.sleep(max(0.0, begun + turn - time.perf_counter()))
+                path = paths[(client * _SECONDS + turn) % len(paths)]
+                taken = _ask(connection, path)[0]
+                with lock:
+                    times.setdefault(_kind(path), []).append(taken)
 
     _together(ask, _CLIENTS)
     everything = sorted(taken for each in times.values() for taken in each)
@@ -230,10 +232,10 @@ def _throughput(url: str, path: str, seconds: float = 5.0, clients: int = 4) -> 
     until = time.perf_counter() + seconds
 
     def ask(client: int) -> None:
-        connection = _connection(url)
-        while time.perf_counter() < until:
-            _ask(connection, path)
-            counts[client] += 1
+        with closing(_connection(url)) as connection:
+            while time.perf_counter() < until:
+                _ask(connection, path)
+                counts[client] += 1
 
     _together(ask, clients)
     return sum(counts) / seconds

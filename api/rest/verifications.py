@@ -47,7 +47,7 @@ async def verify(request: Request, wanted: VerificationRequest) -> Response:
             raise not_found(f"there is no {of_round}run {wanted.run}")
         return {}
 
-    await answer(request, require)
+    await answer(request, require, tagged=False)
     job = request.app.state.verifications.submit(int(wanted.run), wanted.round)
     headers = {"Location": f"/v1/verifications/{job.id}"}
     return Response(orjson.dumps(_record(job)), HTTPStatus.ACCEPTED, headers, "application/json")

@@ -65,4 +65,4 @@ def test_the_ledger_api_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     lines = [*ledger_api.make_index(tmp_path / "index", 3, 2)]
     lines += ledger_api.measure_ledger_api(tmp_path / "index", 3, 2)
     assert len(lines) == 7
-    assert lines[0].startswith("(g) 60 contributions, ")
+    assert lines[0].startswith("(g) 60 contributions: ")

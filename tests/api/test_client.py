@@ -1,0 +1,63 @@
+"""The client says what the service says, in records of the same names."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+import pytest
+from fastapi import FastAPI
+
+from api.client import Client
+from ledger.errors import UnavailableError, UsageError
+from tests.api.rest.serving import serving
+
+if TYPE_CHECKING:
+    from tests.api.rest.serving import Service
+
+
+def test_every_reading_method_gets_an_answer(service: Service) -> None:
+    client = Client(service.url)
+    certified = next(
+        round_
+        for run in client.runs()
+        for round_ in client.rounds(run.run)
+        if round_.phase == "certified" and round_.model
+    )
+    places = {
+        "run": certified.run,
+        "round_": certified.round,
+        "member": 1,
+        "terms": next(client.plans()).terms,
+        "text": certified.result,
+    }
+    for name, method in inspect.getmembers(client, inspect.ismethod):
+        if name.startswith(("_", "verif")):
+            continue
+        parameters = inspect.signature(method).parameters.values()
+        wanted = {p.name: places[p.name] for p in parameters if p.default is p.empty}
+        found = method(**wanted)
+        assert list(found) if inspect.isgenerator(found) else found, name
+
+
+def test_filters_are_passed_on(service: Service) -> None:
+    client = Client(service.url)
+    found = list(client.contributions(1, member=1, verdict="accepted"))
+    assert found
+    assert {(each.member, each.verdict) for each in found} == {(1, "accepted")}
+    assert {each.dispute for each in client.attestations(1, dispute=False)} == {False}
+
+
+def test_refusals_and_nonsense_are_errors_of_ours(service: Service) -> None:
+    with pytest.raises(UsageError, match="there is no run 999"):
+        Client(service.url).run(999)
+    nonsense = FastAPI()
+
+    @nonsense.get("/v1/health")
+    def health() -> dict[str, str]:
+        return {"well": "perhaps"}
+
+    with serving(nonsense) as other, pytest.raises(UnavailableError, match="as documented"):
+        Client(other.url).health()
+    with pytest.raises(UnavailableError, match="does not answer"):
+        Client("http://127.0.0.1:1").health()

@@ -1,0 +1,152 @@
+"""``fedledger api`` as a process: on a real federation, killed and started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from tests.chains import devnet
+from tests.cli.conftest import run_apart
+from tests.processes import FEDLEDGER, PATIENCE, Processes, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Api:
+    """A service on a folder of its own, to be killed and started again.
+
+    Args:
+        root: where its settings and state lie.
+        roles: the federation.
+    """
+
+    def __init__(self, root: Path, roles: Processes) -> None:
+        self.config = root / "api.toml"
+        self.port = free_port()
+        network = root / "network.toml"
+        network.write_text(roles.network.toml(), encoding="utf-8")
+        self.made = run_apart(
+            *("api", "init", "--network", str(network), "--store", str(roles.shared.root)),
+            *("--state", str(root / "api"), "--public", "--out", str(self.config)),
+        )
+        text = self.config.read_text(encoding="utf-8").replace("port = 8600", f"port = {self.port}")
+        self.config.write_text(text.replace("poll_seconds = 2", "poll_seconds = 0.1"), encoding="utf-8")
+        self.log = root / "log"
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it."""
+        with self.log.open("a") as log:
+            command = [FEDLEDGER, "api", "serve", "--config", str(self.config)]
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def get(self, path: str) -> requests.Response:
+        """Ask it."""
+        return requests.get(f"http://127.0.0.1:{self.port}/v1{path}", timeout=30)
+
+    def wait_until_read(self, block: int) -> None:
+        """Wait until it answers and has read so far, and all documents with it."""
+        last = time.monotonic() + PATIENCE
+        while time.monotonic() < last:
+            try:
+                answer = self.get("/runs/1/metrics?round=2").json()
+                if int(answer["index"]["block"]) >= block and len(answer["items"]) == 6:
+                    return
+            except (requests.ConnectionError, KeyError):
+                pass
+            time.sleep(0.05)
+        pytest.fail(f"never read up to {block}: {self.log.read_text()[-2000:]}")
+
+    def answers(self) -> list[str]:
+        """All that it says of run 1, but for how far it has read."""
+        paths = ["/consortium", "/plans", "/runs/1", "/runs/1/rounds", "/runs/1/contributions"]
+        paths += ["/runs/1/attestations", "/runs/1/metrics", "/runs/1/models", "/runs/1/shares"]
+        found = [self.get(path).json() for path in paths]
+        return [str(answer.get("item", answer.get("items"))) for answer in found]
+
+
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """A federation that has certified two rounds."""
+    with devnet() as url, Processes(tmp_path_factory.mktemp("federation"), url).ready() as roles:
+        roles.start()
+        roles.wait_for_certified(2)
+        roles.kill()
+        yield roles
+
+
+@contextmanager
+def _running(api: Api) -> Iterator[subprocess.Popen[bytes]]:
+    process = api.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_service_that_is_killed_again_and_again_answers_the_same(
+    federation: Processes, tmp_path: Path
+) -> None:
+    api = Api(tmp_path, federation)
+    head = federation.chain.head().number
+    for turn in range(6):
+        with _running(api) as process:
+            last = time.monotonic() + PATIENCE
+            while "answers on" not in (api.log.read_text() if api.log.exists() else ""):
+                assert time.monotonic() < last
+                time.sleep(0.01)
+            time.sleep(0.05 * turn)
+            os.kill(process.pid, signal.SIGKILL)
+    with _running(api) as process:
+        api.wait_until_read(head)
+        answers = api.answers()
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+    rebuilt = run_apart("api", "index", "rebuild", "--config", str(api.config))
+    assert rebuilt.code == 0, rebuilt.err
+    with _running(api):
+        api.wait_until_read(head)
+        assert api.answers() == answers
+        assert run_apart("api", "index", "rebuild", "--config", str(api.config)).code == 2
+        asked = requests.post(f"http://127.0.0.1:{api.port}/v1/verifications", json={"run": "1"}, timeout=30)
+        job, last = asked.headers["Location"].removeprefix("/v1"), time.monotonic() + PATIENCE
+        while (state := api.get(job).json()["item"])["state"] not in {"done", "failed"}:
+            assert time.monotonic() < last
+            time.sleep(0.05)
+        assert (state["state"], state["holds"]) == ("done", True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('host = "127.0.0.1"', 'host = "0.0.0.0"', "host of a public service: expected a loopback address"),
+        ('host = "127.0.0.1"', 'host = "hospital"', "host to listen on: expected an IP address"),
+        ("# tls_key", "tls_key", "TLS: expected tls_certificate and tls_key"),
+        (
+            '# database = "postgresql://fedledger@',
+            'database = "postgresql://fedledger:x@',
+            "no password in it",
+        ),
+        ('# database = "postgresql:', 'database = "mysql:', "kind of the index's database"),
+        ("port =", "prot =", "unknown key"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_said_in_one_line(
+    federation: Processes, tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    api = Api(tmp_path, federation)
+    text = api.config.read_text(encoding="utf-8")
+    assert old in text
+    api.config.write_text(text.replace(old, new, 1), encoding="utf-8")
+    refused = run_apart("api", "serve", "--config", str(api.config))
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert said in refused.err
