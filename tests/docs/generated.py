@@ -14,6 +14,9 @@ from click.testing import CliRunner
 from eth_utils.abi import collapse_if_tuple
 from eth_utils.crypto import keccak
 
+from api.app import create_app
+from api.index.database import Database
+from api.verifications import Verifications
 from cli.main import cli
 from contracts import artifacts
 from ledger import checks
@@ -93,7 +96,29 @@ def example() -> str:
     return f"```text\n{worked_example.build().text()}\n```\n"
 
 
+def routes() -> str:
+    """Method, path, standing and meaning of each route of the ledger API."""
+    document = create_app(Database("sqlite://"), jobs=_NoJobs()).openapi()
+    lines = ["| request | standing | answer |", "|---|---|---|"]
+    for path, operations in sorted(document["paths"].items()):
+        for method, operation in operations.items():
+            asked = [p["name"] for p in operation.get("parameters", []) if p["in"] == "query"]
+            filters = [f"`{name}`" for name in asked if name not in {"limit", "after"}]
+            meaning = operation["description"] + (f" By {', '.join(filters)}." if filters else "")
+            standing = operation["x-least-standing"].replace("nobody", "anybody")
+            lines.append(f"| `{method.upper()} {path.removeprefix('/v1')}` | {standing} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+class _NoJobs(Verifications):
+    """Stands where replays would be: the routes are to be listed, not used."""
+
+    def __init__(self) -> None:
+        pass
+
+
 PARTS: dict[str, Callable[[], str]] = {
+    "routes": routes,
     "checks": table_of_checks,
     "gas": gas,
     "deployed code": deployed_code,
