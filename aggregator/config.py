@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from eth_utils.address import to_checksum_address
+
 from ledger.errors import UsageError
 from ledger.records import LedgerId
 from storage import open_store
@@ -278,8 +280,8 @@ class ChainConfig:
             "# JSON-RPC endpoints of the chain; the next is asked where one does not answer.\n"
             f"endpoints = [{endpoints}]\n"
             f"chain_id = {self.chain_id}\n"
-            f'consortium = "0x{self.consortium.hex()}"\n'
-            f'round_ledger = "0x{self.round_ledger.hex()}"\n'
+            f'consortium = "{to_checksum_address(self.consortium)}"\n'
+            f'round_ledger = "{to_checksum_address(self.round_ledger)}"\n'
             "# Block in which the contracts were created; what came before it is not read.\n"
             f"first_block = {self.first_block}\n"
             "# Blocks on top of a block before it is believed; 0 where blocks are final, as with QBFT.\n"

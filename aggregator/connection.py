@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eth_utils.address import to_checksum_address
+
 from contracts.client import Consortium, Deployment, RoundLedger
 from contracts.endpoints import connect
 from contracts.follower import Follower
@@ -40,15 +42,15 @@ def open_ledger(config: ChainConfig, *, patience: float | None = None) -> Follow
     for client in (Consortium(chain, config.consortium), ledger):
         if not client.is_shipped_code():
             raise UsageError(
-                f"contract at 0x{client.address.hex()}",
+                f"contract at {to_checksum_address(client.address)}",
                 expected=f"the code of {type(client).__name__} that ships with this software",
                 got="other code" if chain.code(client.address) else "no contract",
             )
     if ledger.consortium() != config.consortium:
         raise UsageError(
             "consortium of the round ledger",
-            expected=f"0x{config.consortium.hex()}",
-            got=f"0x{ledger.consortium().hex()}",
+            expected=to_checksum_address(config.consortium),
+            got=to_checksum_address(ledger.consortium()),
         )
     deployment = Deployment(config.consortium, config.round_ledger, config.first_block)
     return Follower(chain, deployment, confirmations=config.confirmations, patience=patience)

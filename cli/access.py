@@ -13,8 +13,6 @@ import click
 from eth_utils.address import to_checksum_address
 
 from aggregator.config import PASSPHRASE_VARIABLE, ChainConfig, KeyConfig, read_passphrase
-from aggregator.connection import open_ledger
-from contracts.keys import unlock
 from ledger.errors import UsageError
 
 if TYPE_CHECKING:
@@ -123,6 +121,8 @@ def network_option(command: F) -> F:
     @network_file_option
     @wraps(command)
     def with_follower(*args: Any, network: Path, **kwargs: Any) -> Any:
+        from aggregator.connection import open_ledger  # noqa: PLC0415 - help and usage errors need no web3
+
         follower: Follower = open_ledger(ChainConfig.read(network))
         return command(*args, follower=follower, **kwargs)
 
@@ -165,6 +165,8 @@ def signer_of(config: KeyConfig) -> LocalAccount:
     Raises:
         UsageError: there is no passphrase to be had, or it does not fit.
     """
+    from contracts.keys import unlock  # noqa: PLC0415 - as above
+
     passphrase = config.passphrase()
     if passphrase is None:
         passphrase = _ask(f"Passphrase of {config.keystore.name}", confirm=False)

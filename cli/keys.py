@@ -8,7 +8,6 @@ import click
 
 from cli.access import passphrase_for, passphrase_option
 from cli.output import Output, format_option
-from contracts.keys import keystore_address, new_keystore
 
 __all__ = ["keys"]
 
@@ -28,6 +27,8 @@ def new(file: Path, passphrase_file: Path | None, format_: str) -> None:
     geth, Besu and wallets read the file. Keep the passphrase apart from it: a file without its passphrase is
     a key that is lost.
     """
+    from contracts.keys import new_keystore  # noqa: PLC0415 - help needs no eth_account
+
     address = new_keystore(file, passphrase_for(file, passphrase_file))
     output = Output(format_)
     output.say(address)
@@ -42,4 +43,6 @@ def new(file: Path, passphrase_file: Path | None, format_: str) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def show(file: Path) -> None:
     """Print the address of the key in FILE."""
+    from contracts.keys import keystore_address  # noqa: PLC0415 - as above
+
     Output("text").say(keystore_address(file))

@@ -12,7 +12,6 @@ import click
 from eth_utils.address import to_checksum_address
 
 from aggregator.config import KeyConfig
-from aggregator.connection import open_ledger
 from aggregator.rounds import open_plan
 from cli.access import DIGEST, address_of, confirmed, member_of, pick, signer_of
 from cli.ballots import standing
@@ -105,7 +104,8 @@ def accept(ctx: click.Context, /, plan: str, config: Path, yes: bool) -> None:
 
     Exit code: 0 it is accepted, 1 you said no.
     """
-    from node.tasks import task_for  # noqa: PLC0415 - torch is loaded where it is needed
+    from aggregator.connection import open_ledger  # noqa: PLC0415 - web3 and torch are loaded where needed
+    from node.tasks import task_for  # noqa: PLC0415
 
     settings = NodeConfig.read(config)
     follower = open_ledger(settings.chain)
@@ -147,6 +147,8 @@ def refuse(plan: str, config: Path) -> None:
 @_config
 def run(config: Path) -> None:
     """Train, commit, reveal, recompute and attest in each run that this member joined, until a signal."""
+    from aggregator.connection import open_ledger  # noqa: PLC0415 - as above
+
     settings = NodeConfig.read(config)
     set_up_logs(settings.monitoring.log)
     signer = signer_of(KeyConfig(settings.key.keystore, settings.key.passphrase_file))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from eth_utils.address import to_checksum_address
 
 from contracts import artifacts
-from contracts.transactions import shortage
+from contracts.ether import shortage
 from ledger.commitments import ZERO
 from ledger.errors import ChainError, ContractError, UsageError
 from ledger.records import Phase, Role, RunStarted, Status, Terms

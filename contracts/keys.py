@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING
 
 from eth_account import Account
+from eth_utils.address import to_checksum_address
 
 from ledger.canonical import read_json
 from ledger.errors import UnavailableError, UsageError
@@ -66,7 +68,10 @@ def keystore_address(path: Path) -> str:
     Raises:
         UsageError: there is no keystore of version 3.
     """
-    return "0x" + str(_read(path).get("address", "")).removeprefix("0x").lower()
+    text = str(_read(path).get("address", "")).removeprefix("0x")
+    if not re.fullmatch("[0-9a-fA-F]{40}", text):
+        raise UsageError(f"{path}: address", expected="40 hex digits", got=text)
+    return str(to_checksum_address("0x" + text))
 
 
 def unlock(path: Path, passphrase: str) -> LocalAccount:

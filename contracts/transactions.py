@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from web3.exceptions import TransactionIndexingInProgress, TransactionNotFound, Web3Exception, Web3RPCError
 
+from contracts.ether import shortage
 from ledger.errors import ChainError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from contracts.chain import Signer
 
-__all__ = ["Transactions", "foreign_errors", "shortage"]
+__all__ = ["Transactions", "foreign_errors"]
 
 _GWEI = 10**9
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
@@ -55,23 +56,6 @@ def foreign_errors(what: str) -> Iterator[None]:
         yield
     except (Web3Exception, OSError, *_SHAPES) as error:
         raise ChainError(f"cannot {what}", got=error) from error
-
-
-def shortage(account: str, balance: int, needed: int) -> ChainError:
-    """Return the error of an account that cannot pay.
-
-    Args:
-        account: its address.
-        balance: what it has, in wei.
-        needed: what it must have, in wei.
-    """
-    has, needs = _ether(balance), _ether(needed)
-    return ChainError(f"{account} has {has} ether; this needs about {needs}. Fund it, then try again")
-
-
-def _ether(wei: int) -> str:
-    """Return wei in ether, rounded up to millionths."""
-    return f"{-(-wei // 10**12) / 10**6:.6f}".rstrip("0").rstrip(".")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ that may exceed 2^53 and 256-bit values travel as decimal strings, bytes as lowe
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -129,6 +130,7 @@ class Fields:
         if not isinstance(value, dict):
             raise self._bad(path, "an object", value)
         self._left: dict[str, Any] = dict(value)
+        self._known: list[str] = []
 
     def take(self, name: str, kind: type[T] | tuple[type[T], ...]) -> T:
         """Take a field of a JSON type. A bool is not an integer here."""
@@ -202,11 +204,15 @@ class Fields:
         return left
 
     def end(self) -> None:
-        """Refuse what is left over."""
+        """Refuse what is left over, naming the field that was perhaps meant."""
         for name in sorted(self._left):
-            raise MalformedDocument(Check.DOCUMENT_FORM, f"{self.path} has an unknown field", got=name)
+            near = difflib.get_close_matches(name, self._known, 1)
+            expected = f"perhaps {near[0]}" if near else ...
+            what = f"{self.path} has an unknown field"
+            raise MalformedDocument(Check.DOCUMENT_FORM, what, expected=expected, got=name)
 
     def _pop(self, name: str) -> Any:  # JSON of any shape; the callers narrow it
+        self._known.append(name)
         if name not in self._left:
             raise MalformedDocument(Check.DOCUMENT_FORM, f"{self.path} lacks a field", expected=name)
         return self._left.pop(name)

@@ -10,6 +10,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
+from eth_utils.address import to_checksum_address
 
 from tests.chains import devnet
 from tests.cli.conftest import run_apart
@@ -81,8 +82,8 @@ def test_what_is_configured_wrongly_is_one_line_before_anything_is_signed(url: s
     with Processes(tmp_path, url) as roles:
         good = roles.config(0).read_text(encoding="utf-8")
         zero = "0x" + "07" * 20
-        consortium = "0x" + roles.network.consortium.hex()
-        ledger = "0x" + roles.network.round_ledger.hex()
+        consortium = to_checksum_address(roles.network.consortium)
+        ledger = to_checksum_address(roles.network.round_ledger)
         before = roles.chain.head().number
         for old, new, said in (
             (f"chain_id = {roles.chain.chain_id}", "chain_id = 9", "chain id: expected 9"),

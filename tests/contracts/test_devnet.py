@@ -403,3 +403,13 @@ def test_a_devnet_funds_accounts() -> None:
         served.fund(SOMEONE, 12_345)
         assert connect([url]).balance(SOMEONE) == 12_345
         assert connect([url]).balance(address(RICH)) == 0
+
+
+def test_a_balance_is_raised_as_anvil_sets_one_and_never_lowered(url: str) -> None:
+    someone = bytes(19) + b"\x51"
+    chain = connect([url])
+    chain.set_balance(someone, 5)
+    chain.set_balance(someone, 7)
+    assert chain.balance(someone) == 7
+    with pytest.raises(UsageError, match="this chain gives nobody ether"):
+        chain.set_balance(someone, 6)

@@ -23,7 +23,7 @@ PASSPHRASE = "correct horse, naïve battery"
 def test_a_key_that_was_made_opens_with_its_passphrase(tmp_path: Path) -> None:
     address = new_keystore(tmp_path / "key.json", PASSPHRASE, scrypt_n=FAST)
     assert unlock(tmp_path / "key.json", PASSPHRASE).address == address
-    assert keystore_address(tmp_path / "key.json") == address.lower()
+    assert keystore_address(tmp_path / "key.json") == address
 
 
 def test_the_file_is_a_keystore_of_version_3_that_only_its_owner_reads(tmp_path: Path) -> None:
