@@ -39,6 +39,8 @@ _BUNDLE = "fedledger/bundle/1"
 _MAX_NODE_BYTES = 1 << 10
 """A branch of 16 hashes is about half of it."""
 _MAX_LENGTH = 1 << 48
+_MAX_EVENTS = 1 << 30
+"""Bytes of events: some two million, which would take an hour to replay."""
 _MEMBER = r"(?:0|[1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5])"
 _ROLES = (
     "events",
@@ -156,7 +158,8 @@ class Payload:
         """Read it back."""
         role = fields.take("role", str)
         kind = role.partition(":")[0]
-        high = MAX_DOCUMENT_BYTES if kind in DOCUMENTS else _MAX_LENGTH
+        high = _MAX_EVENTS if kind == "events" else _MAX_LENGTH
+        high = MAX_DOCUMENT_BYTES if kind in DOCUMENTS else high
         payload = cls(role, PayloadRef(fields.hex("digest"), fields.integer("length", 0, high)))
         fields.end()
         return payload

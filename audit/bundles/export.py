@@ -18,7 +18,7 @@ from audit.bundles.document import Bundle, Ending, Payload, Snapshot, role_order
 from audit.bundles.events import encode_line
 from audit.bundles.headers import Header
 from audit.bundles.policy import Policy, TrustedBlock
-from audit.bundles.transactions import SignedCall, call_data
+from audit.bundles.transactions import SignedCall, call_data, is_attestation
 from audit.bundles.tries import Tries, minimal
 from contracts.client import Consortium, RoundLedger
 from ledger import records as r
@@ -141,18 +141,8 @@ def export_bundle(
         elif with_payloads:
             notes.append("the round has no result, so there is nothing to recompute")
         listed = tuple(Payload(role, parts[role]) for role in sorted(parts, key=role_order))
-        bundle = Bundle(
-            read.replay.ledger,
-            deployment.consortium,
-            run,
-            round_,
-            read.approval_percent,
-            read.predecessor,
-            snapshot,
-            lineage,
-            transactions,
-            listed,
-        )
+        claims = (read.approval_percent, read.predecessor, snapshot, lineage, transactions, listed)
+        bundle = _fitting(Bundle(read.replay.ledger, deployment.consortium, run, round_, *claims), notes)
         return Exported(bundle, _write(out, bundle, lines, payloads), tuple(notes))
 
 
@@ -246,6 +236,20 @@ def _transactions(
     if missing:
         notes.append(f"{missing} steps of the round came in transactions that show no signature of their own")
     return tuple(found)
+
+
+def _fitting(bundle: Bundle, notes: list[str]) -> Bundle:
+    """Leave signed commits, reveals and proposals out where the first line would be too long with them.
+
+    They prove who made a step, which storage proofs and attestations do without them.
+    """
+    try:
+        bundle.encode()
+    except UsageError:
+        notes.append("of the signed steps only attestations are in it: the round has too many members")
+        kept = [raw for raw in bundle.transactions if is_attestation(SignedCall.parse(raw).data)]
+        return replace(bundle, transactions=tuple(kept), _by_role={})
+    return bundle
 
 
 def _signed(chain: Chain, recorded: r.Recorded, data: bytes) -> bytes | None:

@@ -19,7 +19,7 @@ from contracts.artifacts import selector
 from ledger import records as r
 from ledger.commitments import ZERO
 
-__all__ = ["MAX_TRANSACTION_BYTES", "SignedCall", "call_data"]
+__all__ = ["MAX_TRANSACTION_BYTES", "SignedCall", "call_data", "is_attestation"]
 
 MAX_TRANSACTION_BYTES = 1 << 13
 """The steps of a round need less than 500."""
@@ -109,6 +109,12 @@ def call_data(event: r.Event) -> bytes | None:
         case r.Attested():
             return _call("attest", event.run, event.round, event.result, event.report)
     return None
+
+
+def is_attestation(data: bytes) -> bool:
+    """Whether a call to the ``RoundLedger`` attests to a result."""
+    ledger = artifacts.load("RoundLedger")
+    return data[:4] in {selector(ledger.function(name)) for name in ("attest", "replaceAttestation")}
 
 
 def _call(function: str, *arguments: object) -> bytes:

@@ -79,7 +79,9 @@ class Tries:
                 node, leaf, prefix = items[1], *_prefix(items[0])
                 if leaf:
                     return rlp.string(node) if path == prefix else None
-                if not path.startswith(prefix) or not prefix:
+                if not prefix:
+                    raise ValueError("an extension of a trie leads nowhere")
+                if not path.startswith(prefix):
                     return None
                 path = path.removeprefix(prefix)
             if node == b"":

@@ -18,6 +18,7 @@ from audit.bundles.headers import Header
 from audit.bundles.verification import verify
 from contracts.client import Deployment
 from contracts.endpoints import connect
+from ledger import canonical
 from ledger.checks import Check
 from ledger.errors import ChainError, FedledgerError, PayloadMissing, UsageError, VerificationError
 from storage import Archive
@@ -270,3 +271,16 @@ def test_nodes_that_the_chain_gave_and_no_verifier_needs_are_left_out(
     snapshot = Parts.of(tmp_path / "a.bundle").bundle.snapshot
     assert snapshot is not None
     assert needless not in snapshot.nodes
+
+
+def test_where_the_first_line_would_be_too_long_attestations_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = played()
+    whole = len(_exported(made, tmp_path / "whole.bundle").bundle.encode())
+    monkeypatch.setattr(canonical, "MAX_DOCUMENT_BYTES", whole - 1)
+    exported = _exported(made, tmp_path / "a.bundle")
+    assert len(exported.bundle.transactions) == 3
+    assert "only attestations" in exported.notes[0]
+    f = made.federation
+    assert verify(tmp_path / "a.bundle", make_policy(f.chain, f.deployment, ["members"])).holds

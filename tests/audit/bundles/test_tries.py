@@ -79,8 +79,10 @@ def test_of_many_nodes_those_that_were_used_are_kept(words: dict[int, int]) -> N
     assert Tries(kept).slot(trie.root_hash, _slot(first)) == words[first]
 
 
-@pytest.mark.parametrize("items", [[b"", b"x"], [b"\x40", b"x"], [b"\x25", b"x", b"y"], [[], b"x"]])
+@pytest.mark.parametrize(
+    "items", [[b"", b"x"], [b"\x40", b"x"], [b"\x00", b"x"], [b"\x25", b"x", b"y"], [[], b"x"]]
+)
 def test_a_node_that_is_none_proves_nothing(items: Any) -> None:
     node = reference.encode(items)
-    with pytest.raises(ValueError, match=r"path|list"):
+    with pytest.raises(ValueError, match=r"path|list|nowhere"):
         Tries([node]).slot(keccak(node), _slot(1))
