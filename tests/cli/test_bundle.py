@@ -13,10 +13,14 @@ import pytest
 from eth_account import Account
 from eth_utils.crypto import keccak
 
+from aggregator.config import ChainConfig
 from audit.bundles.statement import PAYLOAD_TYPE, PREDICATE_TYPE
+from contracts.endpoints import connect
 from contracts.keys import new_keystore
 from ledger.cid import digest_of
+from tests.audit.bundles.played import begun
 from tests.audit.saved import demo_under
+from tests.chains import RICH, devnet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -264,3 +268,29 @@ def test_the_model_in_a_bundle_is_the_demo_s(files: Path, saved: Path) -> None:
     listed = {payload["role"]: payload["digest"] for payload in document["payloads"]}
     assert listed["model"] == digest_of(model).hex()
     assert model in data
+
+
+@pytest.mark.parametrize("by", ["rpc", "network"])
+def test_a_living_ledger_is_named_by_its_endpoint_or_its_network_file(
+    run: Run, tmp_path: Path, by: str
+) -> None:
+    with devnet() as url:
+        made = begun(tmp_path / "made", connect([url]), RICH)
+        made.play(1)
+        place = made.federation.deployment
+        network = tmp_path / "consortium.toml"
+        network.write_text(ChainConfig.of((url,), made.federation.chain.chain_id, place, 0).toml())
+        ledger = ["--rpc", url, "--ledger", "0x" + place.round_ledger.hex()]
+        source = ledger if by == "rpc" else ["--network", network]
+        bundle, policy = tmp_path / "a.bundle", tmp_path / "policy.json"
+        store = ["--store", made.store.root]
+        exported = run(
+            "bundle", "export", *source, *store, "--round", "1", "--out", bundle, "--format", "json"
+        )
+        assert exported.code == 0, exported.err
+        block = str(json.loads(exported.out)["block"])
+        assert (
+            run("bundle", "policy", *source, "--trust", "block", "--block", block, "--out", policy).code == 0
+        )
+    verified = run("verify", bundle, "--policy", policy)
+    assert verified.code == 0, verified.out
