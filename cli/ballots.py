@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from eth_abi.abi import decode
+from eth_abi.exceptions import DecodingError
 from eth_utils.abi import collapse_if_tuple
 from eth_utils.address import to_checksum_address
 
@@ -22,7 +23,7 @@ from ledger.commitments import ConsortiumKind, ballot, terms_digest
 if TYPE_CHECKING:
     from contracts.follower import Follower
 
-__all__ = ["Ballot", "open_ballots", "plural", "role_words", "standing", "terms_ballot", "votes"]
+__all__ = ["Ballot", "open_ballots", "plural", "question", "role_words", "standing", "terms_ballot", "votes"]
 
 _DECIDED = (r.MemberAdmitted, r.MemberRemoved, r.KeyRotated, r.RolesChanged, r.PlanApproved)
 """An event of these in a vote's transaction says that the vote decided its ballot, which is then closed."""
@@ -60,7 +61,7 @@ def open_ballots(follower: Follower) -> list[Ballot]:
     for recorded in follower.history:
         event = recorded.event
         if isinstance(event, r.VoteWithdrawn):
-            voters[event.ballot] &= ~(1 << event.member)
+            voters[event.ballot] = voters.get(event.ballot, 0) & ~(1 << event.member)
         elif isinstance(event, r.VoteCast) and recorded.transaction in decided:
             voters.pop(event.ballot, None)
         elif isinstance(event, r.VoteCast):
@@ -68,21 +69,24 @@ def open_ballots(follower: Follower) -> list[Ballot]:
             asked[event.ballot] = recorded.transaction
     return [
         Ballot(
-            digest, _question(digest, follower.chain.call_data(asked[digest])), r.members_of(bits & present)
+            digest, question(digest, follower.chain.call_data(asked[digest])), r.members_of(bits & present)
         )
         for digest, bits in voters.items()
         if bits & present
     ]
 
 
-def _question(digest: bytes, data: bytes) -> str:
+def question(digest: bytes, data: bytes) -> str:
     """Say in words what a transaction voted for, provided that the digest is that of it."""
     entries = {selector(entry): entry for entry in map(artifacts.load("Consortium").function, _KINDS)}
     entry = entries.get(data[:4])
     if entry is None:
         return "something unknown"
     types = [collapse_if_tuple(each) for each in entry["inputs"]]
-    values = list(decode(types, data[4:]))
+    try:
+        values = list(decode(types, data[4:]))
+    except DecodingError:
+        return "something unknown"
     words: list[Any] = [plain(each, value) for each, value in zip(entry["inputs"], values, strict=True)]
     if entry["name"] == "voteApprove":
         types, values = ["bytes32"], [terms_digest(words[0])]

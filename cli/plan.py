@@ -107,10 +107,12 @@ def _columns_of(task: dict[str, Any], names: Sequence[str]) -> list[str]:
         if of_kind:
             lines.append(f"{plural(len(of_kind), f'{kind} column')}: {', '.join(of_kind)}")
     unused = [name for name in dict.fromkeys(names) if name not in {*kinds, task["label"]["column"]}]
-    if unused:
-        shown = ", ".join(name.strip() or "one without a name" for name in unused)
+    named = [name for name in unused if name.strip()]
+    if named:
         reason = "no text in them is on 5 rows or more, as with names and numbers of patients"
-        lines.append(f"not used: {shown} ({reason})")
+        lines.append(f"not used: {', '.join(named)} ({reason})")
+    if len(named) < len(unused):
+        lines.append("not used: a column without a name")
     return lines
 
 

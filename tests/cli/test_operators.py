@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from eth_account import Account
 from eth_utils.address import to_checksum_address
 
+from aggregator.config import ChainConfig
+from aggregator.connection import open_ledger
+from cli.ballots import question
 from cli.refusals import SENTENCES, explained
 from contracts import artifacts
 from contracts.endpoints import connect
 from contracts.keys import new_keystore, unlock
+from ledger.commitments import ConsortiumKind, ballot
 from ledger.errors import ContractError
 from tests.chains import NOBODY, RICH, anvil, devnet
 from tests.cli.conftest import run_apart
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
     from eth_account.signers.local import LocalAccount
 
+    from contracts.follower import Follower
     from tests.cli.conftest import Outcome
 
 PASSPHRASE = "marker-of-a-passphrase-7f3a"
@@ -283,6 +287,15 @@ def test_open_votes_are_listed_with_what_they_are_for_and_can_be_taken_back(cons
     assert STRANGER not in consortium.told("member", "ballots")
 
 
+def test_a_transaction_that_is_not_what_was_voted_for_puts_no_question_in_its_place() -> None:
+    vote = next(e for e in artifacts.load("Consortium").abi if e.get("name") == "voteRemove")
+    other = artifacts.selector(vote) + (3).to_bytes(32, "big")
+    for data in (b"", bytes(40), artifacts.selector(vote), artifacts.selector(vote) + b"\xff" * 32, other):
+        assert question(bytes(32), data) == "something unknown"
+    digest = ballot(ConsortiumKind.MEMBER_REMOVED, ["uint256"], [3])
+    assert question(digest, other) == "remove member 3"
+
+
 def test_a_vote_that_was_decided_is_not_open_and_can_be_held_again(consortium: Consortium) -> None:
     assert consortium.told("member", "ballots") == "Open votes: none is open"
     poor = consortium.address("poor")
@@ -421,15 +434,16 @@ def test_a_draft_refuses_what_could_not_be_proposed(new: Consortium) -> None:
 
 
 def test_a_draft_says_what_becomes_of_each_column(new: Consortium) -> None:
-    rows = [[*row, f"patient {number}"] for number, row in enumerate(rows_of({"a": 30}))]
-    table = write(new.folder / "rows.csv", rows, ("site", "age", "marker", "kind", "ill", "name"))
+    rows = [[*row, f"patient {number}", str(number)] for number, row in enumerate(rows_of({"a": 30}))]
+    table = write(new.folder / "rows.csv", rows, ("site", "age", "marker", "kind", "ill", "name", ""))
     plan = ("--data", table, "--label", "ill", "--out", new.folder / "plan.json")
     said = new.run("plan", "draft", *plan).out.splitlines()
-    assert said[:4] == [
+    assert said[:5] == [
         "predicts ill: 0, 1",
         "2 numeric columns: age, marker",
         "2 categorical columns: site, kind",
         "not used: name (no text in them is on 5 rows or more, as with names and numbers of patients)",
+        "not used: a column without a name",
     ]
 
 
@@ -490,10 +504,7 @@ def test_the_state_of_a_run_says_what_it_waits_for_and_for_whom(consortium: Cons
     assert document["members"] == [0, 1, 2]
 
 
-def _follower(consortium: Consortium) -> Any:
-    from aggregator.config import ChainConfig  # noqa: PLC0415
-    from aggregator.connection import open_ledger  # noqa: PLC0415
-
+def _follower(consortium: Consortium) -> Follower:
     return open_ledger(ChainConfig.read(consortium.folder / "consortium.toml"))
 
 
@@ -535,7 +546,6 @@ def test_the_nearest_verb_is_named(
 def test_a_new_key_says_what_its_address_is_for(tmp_path: Path) -> None:
     outcome = run_apart("keys", "new", tmp_path / "key.json", FEDLEDGER_PASSPHRASE=PASSPHRASE)
     assert outcome.code == 0
-    assert Account is not None
     assert to_checksum_address(outcome.out.strip()) == outcome.out.strip()
     assert "give it to the consortium" in outcome.err
 
