@@ -57,7 +57,8 @@ A round's result:
 58. the verdicts' Merkle root (RFC 6962) is the one that the result names
 59. a member's report is a document of its type that speaks of that member, round and model
 
-A proof bundle, held against the policy that its verifier brings along:
+A proof bundle, held against the policy that its verifier brings along; these are made in the order that
+``docs/reference/bundles.md`` gives, between the checks above:
 
 60. its first line is canonical JSON of its type, and after it come the payloads that it lists, up to the last
     byte

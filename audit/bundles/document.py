@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from ledger.canonical import Fields
 
-__all__ = ["DOCUMENTS", "Bundle", "BundleFile", "Ending", "Payload", "Snapshot", "role_order"]
+__all__ = ["DOCUMENTS", "Bundle", "BundleFile", "Ending", "Payload", "Snapshot", "open_bundle", "role_order"]
 
 _BUNDLE = "fedledger/bundle/1"
 _MAX_NODE_BYTES = 1 << 10
@@ -281,8 +281,23 @@ def _hex_list(fields: Fields, name: str, most: int) -> tuple[bytes, ...]:
     return tuple(_hex(text, f"{fields.path}.{name}", most) for text in texts)
 
 
+def open_bundle(path: Path) -> PayloadFile:
+    """Open a bundle's file.
+
+    Raises:
+        UsageError: there is no such regular file.
+        UnavailableError: it cannot be read.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}", expected="a bundle's file", got="no such file")
+    return PayloadFile.open(path.resolve(), path.name)
+
+
 class BundleFile:
     """A bundle's file, open for reading.
+
+    Args:
+        file: the file; it is closed with this one.
 
     Attributes:
         bundle: what its first line says.
@@ -316,9 +331,7 @@ class BundleFile:
             VerificationError: check 60.
             UsageError: there is no such regular file.
         """
-        if not path.is_file():
-            raise UsageError(f"{path}", expected="a bundle's file", got="no such file")
-        return cls(PayloadFile.open(path, path.name))
+        return cls(open_bundle(path))
 
     def __enter__(self) -> Self:
         return self

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from audit.bundles import layout
-from audit.bundles.document import BundleFile, role_order
+from audit.bundles.document import BundleFile, open_bundle, role_order
 from audit.bundles.events import decode_lines
 from audit.bundles.headers import Header, seals_needed
 from audit.bundles.transactions import SignedCall, call_data
@@ -199,10 +199,9 @@ class _Verifier:
 
     @contextmanager
     def _opened(self, path: Path) -> Iterator[BundleFile]:
-        if not path.is_file():
-            raise UsageError(f"{path}", expected="a bundle's file", got="no such file")
+        opened = open_bundle(path)
         with self._step(Check.BUNDLE_FORM, "the file is a bundle, whole and with nothing added"):
-            file = BundleFile.open(path)
+            file = BundleFile(opened)
             bundle = file.bundle
             if bundle.snapshot is None and bundle.lineage:
                 raise VerificationError(Check.BUNDLE_FORM, "later rounds without a block to see them in")
