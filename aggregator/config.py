@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from eth_utils.address import to_checksum_address
+from eth_utils.address import is_checksum_address, is_checksum_formatted_address, to_checksum_address
 
 from ledger.errors import UsageError
 from ledger.records import LedgerId
@@ -142,6 +142,8 @@ class Section:
         value = self.text(key)
         if not re.fullmatch("0x[0-9a-fA-F]{40}", value):
             raise self.wrong(key, "an address: 0x and 40 hex digits", value)
+        if is_checksum_formatted_address(value) and not is_checksum_address(value):
+            raise self.wrong(key, "an address whose checksum (EIP-55) is right", value)
         return bytes.fromhex(value[2:])
 
     def end(self) -> None:

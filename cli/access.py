@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from eth_utils.address import to_checksum_address
+from eth_utils.address import is_checksum_address, is_checksum_formatted_address
 
 from aggregator.config import PASSPHRASE_VARIABLE, ChainConfig, KeyConfig, read_passphrase
 from ledger.errors import UsageError
@@ -49,14 +49,13 @@ class _Address(click.ParamType[bytes]):
         text = str(value)
         if not re.fullmatch("0x[0-9a-fA-F]{40}", text):
             self.fail(f"expected 0x and 40 hex digits, got {text!r}", param, ctx)
-        account = bytes.fromhex(text[2:])
-        if text[2:] not in {text[2:].lower(), text[2:].upper()} and text != to_checksum_address(account):
+        if is_checksum_formatted_address(text) and not is_checksum_address(text):
             self.fail(
                 f"{text} has a digit or a capital letter wrong: its checksum (EIP-55) is not right",
                 param,
                 ctx,
             )
-        return account
+        return bytes.fromhex(text[2:])
 
 
 class _Digest(click.ParamType[str]):

@@ -355,6 +355,12 @@ def test_an_address_with_a_wrong_checksum_is_refused(consortium: Consortium) -> 
     for taken in (STRANGER.lower(), "0x" + STRANGER[2:].upper()):
         consortium.say("member", "add", taken, by="north")
     assert STRANGER in consortium.told("member", "ballots")
+    file = consortium.folder / "consortium.toml"
+    text = file.read_text(encoding="utf-8")
+    address_ = text.partition('round_ledger = "')[2][:42]
+    file.write_text(text.replace(address_, address_[:2] + address_[2:].swapcase()), encoding="utf-8")
+    said = "round_ledger: expected an address whose checksum (EIP-55) is right"
+    assert said in consortium.refused("member", "list")
 
 
 # -- plans ------------------------------------------------------------------------------------------------
