@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from api.rest import callers, consortium, health, live, proofs, runs, search, verifications
+from api.rest import bundles, callers, consortium, health, live, proofs, runs, search, verifications
 from api.rest.answers import Kept, handle_errors
 from api.rest.documentation import documented
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from fastapi import Request
 
@@ -27,6 +28,8 @@ def create_app(
     *,
     caller: Callable[[Request], Awaitable[Caller]] = callers.public,
     jobs: Verifications | None = None,
+    bundle: Callable[[int, int, Path], object] | None = None,
+    bundle_folder: Path | None = None,
     health_of: Callable[[], tuple[bool, str]] = lambda: (True, ""),
     stopping: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
@@ -36,6 +39,8 @@ def create_app(
         database: the index.
         caller: says who sends a request.
         jobs: replays runs on demand; None where nothing is replayed.
+        bundle: writes the bundle of a run's round to a new file; None where there are no bundles.
+        bundle_folder: where bundles lie until they are sent; the system's temporary folder where None.
         health_of: says whether the service is well, and what is the matter if not.
         stopping: says whether the service is about to end.
     """
@@ -51,12 +56,15 @@ def create_app(
     app.state.database = database
     app.state.caller = caller
     app.state.verifications = jobs
+    app.state.bundle = bundle
+    app.state.bundle_folder = bundle_folder
     app.state.health = health_of
     app.state.stopping = stopping
     app.state.streams = 0
     app.state.kept = Kept()
     handle_errors(app)
     rooms = [health, live, consortium, runs, proofs, search, *([] if jobs is None else [verifications])]
+    rooms += [] if bundle is None else [bundles]
     for routes in rooms:
         app.include_router(routes.router, prefix="/v1")
     plain = app.openapi

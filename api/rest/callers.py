@@ -13,7 +13,7 @@ from api.rest.answers import refused
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Caller", "Standing", "at_least", "least", "public"]
+__all__ = ["Caller", "Standing", "at_least", "least", "nobody", "public"]
 
 
 class Standing(IntEnum):
@@ -39,6 +39,17 @@ class _Anybody:
     """Whoever asks where the service is public: he may read, and start replays."""
 
     standing = Standing.AUDITOR
+
+
+class _Nobody:
+    """Whoever asks where nobody can sign in."""
+
+    standing = Standing.NOBODY
+
+
+async def nobody(_request: Request) -> Caller:
+    """Return the caller of a service that has no sign-in and is not public."""
+    return _Nobody()
 
 
 async def public(_request: Request) -> Caller:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from api.app import create_app
+from api.verifications import Verifications
+from audit.findings import AuditReport
 from tests.api.index.worlds import ForkingChain, opened, read_all, sqlite
 from tests.api.rest.serving import Service, serving
 
@@ -34,7 +36,8 @@ def database(chain: ForkingChain, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="session")
-def service(database: Database) -> Iterator[Service]:
-    """The service on that index."""
-    with serving(create_app(database)) as made:
+def service(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service on that index. Its replays find nothing: there is no chain to be replayed."""
+    jobs = Verifications(tmp_path_factory.mktemp("jobs"), lambda _run, _progress: AuditReport())
+    with serving(create_app(database, jobs=jobs)) as made:
         yield made

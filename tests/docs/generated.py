@@ -98,7 +98,7 @@ def example() -> str:
 
 def routes() -> str:
     """Method, path, standing and meaning of each route of the ledger API."""
-    document = create_app(Database("sqlite://"), jobs=_NoJobs()).openapi()
+    document = create_app(Database("sqlite://"), jobs=_NoJobs(), bundle=print).openapi()
     lines = ["| request | standing | answer |", "|---|---|---|"]
     for path, operations in sorted(document["paths"].items()):
         for method, operation in operations.items():

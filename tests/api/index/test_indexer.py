@@ -16,6 +16,7 @@ from sqlalchemy import select
 from api.index import tables as t
 from api.index.documents import Documents
 from api.index.indexer import Indexer
+from contracts.endpoints import connect
 from ledger.commitments import ZERO
 from ledger.errors import UnavailableError, UsageError, VerificationError
 from tests.api.index.worlds import (
@@ -28,6 +29,7 @@ from tests.api.index.worlds import (
     read_all,
     sqlite,
 )
+from tests.chains import RICH, anvil, rpc
 from tests.federation import federation, word
 
 if TYPE_CHECKING:
@@ -222,3 +224,29 @@ def test_an_index_is_of_one_ledger(played: ForkingChain, tmp_path: Path) -> None
         assert not any(dump(database).values())
         read_all(database, played)
         assert before == dump(database)
+
+
+@pytest.mark.parametrize("depth", [1, 4])
+def test_replaced_blocks_of_a_real_chain_are_forgotten(tmp_path: Path, depth: int) -> None:
+    with anvil() as url, opened(sqlite(tmp_path / "index")) as database:
+        real = federation(connect([url]), payer=RICH)
+        real.start()
+        reading = Indexer(database, real.chain, real.deployment, approval_percent=0, predecessor=ZERO)
+        steps = [real.open, *(lambda m=m: real.commit(1, m) for m in range(4)), lambda: real.reveal(1, 0)]
+        for step in steps:
+            step()
+            while reading.step():
+                pass
+        rpc(url, "anvil_reorg", depth, [])
+        while reading.step():
+            pass
+        for step in steps[-depth:]:
+            step()
+        while reading.step():
+            pass
+        with opened(sqlite(tmp_path / "fresh")) as fresh:
+            anew = Indexer(fresh, real.chain, real.deployment, approval_percent=0, predecessor=ZERO)
+            while anew.step():
+                pass
+            assert dump(fresh) == dump(database)
+            assert len(dump(fresh)["contribution"]) == 4
