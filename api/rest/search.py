@@ -94,6 +94,8 @@ def _value(text: str) -> bytes:
 
 def _found(kind: str, href: str, row: Any) -> dict[str, Any]:
     digest = row.digest.hex() if row.digest else None
+    if row.run is None:  # a transaction of the consortium's is of no run
+        href = href.partition("?")[0]
     return {
         "kind": kind,
         "href": href.format(run=row.run, round=row.round, member=row.member, digest=digest),

@@ -148,6 +148,11 @@ def test_a_digest_a_cid_and_an_address_are_found(service: Service) -> None:
         round_["result"]: ("result", place),
         round_["head"]: ("round head", place),
         service.item("/v1/members/1")["account"]: ("member", "/v1/members/1"),
+        service.items("/v1/members/1/history")[0]["transaction"]: ("transaction", "/v1/events"),
+        service.items(f"/v1/events?run={round_['run']}")[0]["transaction"]: (
+            "transaction",
+            f"/v1/events?run={round_['run']}",
+        ),
     }
     for text, (kind, href) in wanted.items():
         found = {
