@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import tempfile
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,14 +20,18 @@ from api.config import ApiConfig
 from api.index.database import Database
 from api.index.documents import Documents
 from api.index.indexer import Indexer
+from api.rest import callers
 from api.verifications import Verifications
+from audit.bundles.export import export_bundle
 from audit.live import audit_live
 from cli.access import network_file_option
 from cli.output import Output
 from cli.service import Monitor, log, serve, set_up_logs
 from cli.settings import MONITORING, Begun, asked_option, quoted
+from contracts.client import Deployment
 from contracts.endpoints import connect
 from ledger.errors import UsageError
+from storage import DirectoryStore, LocalFirst
 from storage.files import owned
 
 if TYPE_CHECKING:
@@ -122,7 +128,18 @@ def serve_(config: Path) -> None:
         database.migrate()
         jobs = Verifications(settings.state / "verifications", lambda *asked: _replay(settings, *asked))
         ending = threading.Event()
-        app = create_app(database, jobs=jobs, health_of=monitor.health, stopping=ending.is_set)
+        bundles = settings.state / "bundles"
+        shutil.rmtree(bundles, ignore_errors=True)  # what a killed service left unfinished
+        bundles.mkdir()
+        app = create_app(
+            database,
+            caller=callers.public if settings.listen.public else callers.nobody,
+            jobs=jobs,
+            bundle=lambda *asked: _export(settings, *asked),
+            bundle_folder=bundles,
+            health_of=monitor.health,
+            stopping=ending.is_set,
+        )
         with _answering(app, settings.listen, ending):
             serve(monitor, settings.monitoring, settings.poll_seconds, lambda: _open(settings, database))
         database.close()
@@ -132,6 +149,15 @@ def _replay(settings: ApiConfig, run: int, progress: Callable[[int, int], None])
     chain = connect(settings.chain.endpoints, chain_id=settings.chain.chain_id)
     store = settings.store.open()
     return audit_live(chain, settings.chain.round_ledger, store, run=run, progress=progress)
+
+
+def _export(settings: ApiConfig, run: int, round_: int, out: Path) -> None:
+    config = settings.chain
+    chain = connect(config.endpoints, chain_id=config.chain_id)
+    deployment = Deployment(config.consortium, config.round_ledger, config.first_block)
+    with tempfile.TemporaryDirectory(prefix="fedledger-bundle-") as scratch:
+        payloads = LocalFirst(DirectoryStore(Path(scratch)), settings.store.open())
+        export_bundle(chain, deployment, payloads, run, round_, out, confirmations=config.confirmations)
 
 
 def _open(settings: ApiConfig, database: Database) -> Callable[[], Iterator[tuple[str, dict[str, int]]]]:
@@ -164,9 +190,14 @@ def _indexing(settings: ApiConfig, database: Database) -> tuple[Indexer, Documen
 def _answering(app: FastAPI, listen: ListenConfig, ending: threading.Event) -> Iterator[None]:
     """Answer requests while the block runs."""
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    # asyncio sends at once (TCP_NODELAY) on sockets alone that say that they are TCP's.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener = socket.create_server((listen.host, listen.port), family=family, backlog=256)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((listen.host, listen.port))
+        listener.listen(256)
     except OSError as error:
+        listener.close()
         where = f"{listen.host} port {listen.port}"
         raise UsageError(f"cannot listen on {where}", got=error.strerror or error) from error
     server = uvicorn.Server(_server_settings(app, listen))
