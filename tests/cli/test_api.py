@@ -48,6 +48,10 @@ class Api:
             command = [FEDLEDGER, "api", "serve", "--config", str(self.config)]
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
+    def said(self, text: str) -> int:
+        """How often it has logged something."""
+        return self.log.read_text(encoding="utf-8").count(text) if self.log.exists() else 0
+
     def get(self, path: str) -> requests.Response:
         """Ask it."""
         return requests.get(f"http://127.0.0.1:{self.port}/v1{path}", timeout=30)
@@ -57,8 +61,8 @@ class Api:
         last = time.monotonic() + PATIENCE
         while time.monotonic() < last:
             try:
-                answer = self.get("/runs/1/metrics?round=2").json()
-                if int(answer["index"]["block"]) >= block and len(answer["items"]) == 6:
+                answer = self.get("/runs/1/metrics").json()
+                if int(answer["index"]["block"]) >= block and len(answer["items"]) == 12:
                     return
             except (requests.ConnectionError, KeyError):
                 pass
@@ -79,6 +83,8 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
     with devnet() as url, Processes(tmp_path_factory.mktemp("federation"), url).ready() as roles:
         roles.start()
         roles.wait_for_certified(2)
+        rounds = (1, 2)
+        roles.wait(lambda: all(len(roles.state().rounds[r].reports) == 3 for r in rounds), "all reports")
         roles.kill()
         yield roles
 
@@ -98,13 +104,15 @@ def test_a_service_that_is_killed_again_and_again_answers_the_same(
 ) -> None:
     api = Api(tmp_path, federation)
     head = federation.chain.head().number
-    for turn in range(6):
+    for said in ("answers on", "index of ledger", "read a page", "read documents"):
+        before = api.said(said)
         with _running(api) as process:
             last = time.monotonic() + PATIENCE
-            while "answers on" not in (api.log.read_text() if api.log.exists() else ""):
+            while api.said(said) == before and process.poll() is None:
+                if api.said("read documents"):  # nothing is left to be read: it says no more than this
+                    break
                 assert time.monotonic() < last
                 time.sleep(0.01)
-            time.sleep(0.05 * turn)
             os.kill(process.pid, signal.SIGKILL)
     with _running(api) as process:
         api.wait_until_read(head)
@@ -123,6 +131,24 @@ def test_a_service_that_is_killed_again_and_again_answers_the_same(
             assert time.monotonic() < last
             time.sleep(0.05)
         assert (state["state"], state["holds"]) == ("done", True)
+        made = api.get("/runs/1/rounds/1/bundle")
+        assert (made.status_code, len(made.content)) == (200, int(made.headers["Content-Length"]))
+        assert list((tmp_path / "api" / "bundles").iterdir()) == []
+        assert api.get("/runs/1/rounds/9/bundle").status_code == 400
+
+
+def test_a_service_that_is_not_public_answers_nobody(federation: Processes, tmp_path: Path) -> None:
+    api = Api(tmp_path, federation)
+    text = api.config.read_text(encoding="utf-8")
+    api.config.write_text(text.replace("public = true", "public = false"), encoding="utf-8")
+    with _running(api):
+        last = time.monotonic() + PATIENCE
+        while not api.said("index of ledger"):
+            assert time.monotonic() < last
+            time.sleep(0.05)
+        paths = ["/runs", "/consortium", "/events/live", "/verifications", "/runs/1/rounds/1/bundle"]
+        assert {api.get(path).status_code for path in paths} == {401}
+        assert api.get("/health").status_code in {200, 503}
 
 
 @pytest.mark.parametrize(
