@@ -92,7 +92,7 @@ class Processes:
         self.ledger_id = LedgerId(self.chain.chain_id, deployment.round_ledger)
         self.tables = hospitals(members)
         self.plan = plan_for(self.tables, self.shared, root, rounds=rounds)
-        self.shared.put(self.plan.encode())
+        self.plan_ref = self.shared.put(self.plan.encode())
         self.terms = Terms(
             plan=self.plan.digest,
             quorum=quorum_of(members),
@@ -105,12 +105,23 @@ class Processes:
             aggregators=tuple(aggregators),
         )
         self.terms = replace(self.terms, **(terms or {}))
-        for member in range(self.terms.quorum):
-            self.consortium.vote_approve(self.keys[member], self.terms)
-        self.run = self.ledger.start_run(RICH, self.terms)
+        self.run = self._begin_run()
         self._running: dict[int | str, subprocess.Popen[str]] = {}
         self._ready_before: dict[int | str, int] = {}
         self._write_settings()
+
+    def _begin_run(self) -> int:
+        for member in range(self.terms.quorum):
+            self.consortium.vote_approve(self.keys[member], self.terms)
+        return self.ledger.start_run(RICH, self.terms)
+
+    def begin_another_run(self) -> None:
+        """Start a run of another plan, which all accept and join; from here on ``run`` is that one."""
+        self.plan = replace(self.plan, title="another")
+        self.plan_ref = self.shared.put(self.plan.encode())
+        self.terms = replace(self.terms, plan=self.plan.digest)
+        self.run = self._begin_run()
+        self.ready()
 
     def _key(self, who: int | str) -> LocalAccount:
         self.home(who).mkdir()

@@ -7,18 +7,22 @@ import shutil
 import subprocess
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from eth_account import Account
 from eth_utils.address import to_checksum_address
 
-from tests.chains import devnet
+from ledger.cid import PayloadHasher
+from tests.chains import RICH, devnet, endpoint, forward
 from tests.cli.conftest import run_apart
 from tests.processes import FEDLEDGER, PASSPHRASE, Processes, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.chains import Reply
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +109,67 @@ def test_a_key_of_no_member_is_refused_and_a_removed_member_is_told(url: str, tm
         for voter in (0, 1, 2):
             roles.consortium.vote_remove(roles.keys[voter], 3)
         _refused(roles, 3, "this key signs for no member of the consortium")
+
+
+def test_a_member_that_is_removed_or_gets_a_new_key_is_told_by_its_running_node(
+    url: str, tmp_path: Path
+) -> None:
+    with Processes(tmp_path, url, members=4).ready() as roles:
+        roles.start(2, 3)
+        roles.wait_until_ready()
+        new = Account.create().address
+        for voter in (0, 1, 2):
+            roles.consortium.vote_remove(roles.keys[voter], 3)
+        for voter in (0, 1):  # most of the three that are left
+            roles.consortium.vote_rotate(roles.keys[voter], 2, bytes.fromhex(new[2:]), bytes(32))
+        roles.wait_for_log(3, "member 3 was removed from the consortium: its node has nothing more to do")
+        roles.wait_for_log(2, f"key of member 2: set [key] keystore and start again: expected {new}, got 0x")
+        assert "works again" not in roles.log(2) + roles.log(3)
+
+
+def test_what_is_wrong_with_one_run_does_not_keep_the_roles_from_the_others(url: str, tmp_path: Path) -> None:
+    """The first run's plan is in no store any more; the second run is of another plan."""
+    with Processes(tmp_path, url, rounds=1).ready() as roles:
+        lost = roles.plan_ref
+        roles.begin_another_run()
+        roles.shared.path(lost).unlink()
+        roles.start()
+        for who in (0, "aggregator"):
+            roles.wait_for_log(who, f"payload {lost.cid} is not in shared; trying again")
+        roles.wait_for_certified(1)
+
+
+def test_a_run_that_cannot_go_on_says_why_once_and_when_it_does(url: str, tmp_path: Path) -> None:
+    with Processes(tmp_path, url, rounds=1).ready() as roles:
+        roles.ledger.pause(RICH, roles.run)
+        roles.start()
+        for who in (0, "aggregator"):
+            roles.wait_for_log(who, "run 1 waits: an operator paused it")
+        roles.ledger.resume(RICH, roles.run)
+        roles.wait_for_certified(1)
+        roles.wait_for_log("aggregator", "run 1 goes on")
+        roles.wait_for_log("aggregator", "run 1 waits: it is complete after 1 rounds, 1 of them certified")
+        assert roles.log("aggregator").count("run 1 waits") == 2
+        roles.wait_for_log(0, "held-out rows of this member: accuracy 0.")
+
+
+def test_an_aggregator_without_the_role_is_told(url: str, tmp_path: Path) -> None:
+    with Processes(tmp_path, url) as roles:
+        shutil.copy(roles.home(0) / "key.json", roles.home("aggregator") / "key.json")
+        roles.start("aggregator")
+        roles.wait_for_log("aggregator", "has no aggregator's role in the consortium: there is no run for it")
+
+
+def test_a_shared_folder_that_is_not_there_is_waited_for_and_not_made(url: str, tmp_path: Path) -> None:
+    """A disk that is not mounted yet."""
+    with Processes(tmp_path, url, rounds=1).ready() as roles:
+        roles.shared.root.rename(tmp_path / "elsewhere")
+        roles.start()
+        for who in (0, "aggregator"):
+            roles.wait_for_log(who, "expected a folder that is there, got none; trying again")
+        assert not roles.shared.root.exists()
+        (tmp_path / "elsewhere").rename(roles.shared.root)
+        roles.wait_for_certified(1)
 
 
 def test_a_plan_that_was_not_accepted_is_named_and_trained_as_soon_as_it_is(url: str, tmp_path: Path) -> None:
@@ -198,6 +263,76 @@ def test_preflight_says_of_each_thing_whether_it_is_well_and_what_to_do(tmp_path
             ["data"] if wrong else []
         )
         assert PASSPHRASE not in done.stdout + done.stderr
+
+
+def test_preflight_looks_at_an_aggregator_too_and_advises_on_what_is_wrong(url: str, tmp_path: Path) -> None:
+    with Processes(tmp_path, url) as roles:
+
+        def outcomes(who: int | str, **environment: str) -> dict[str, dict[str, str]]:
+            arguments = ("preflight", "--config", str(roles.config(who)), "--format", "json")
+            done = run_apart(*arguments, **({"FEDLEDGER_PASSPHRASE": PASSPHRASE} | environment))
+            return {outcome["name"]: outcome for outcome in json.loads(done.out)}
+
+        found = outcomes("aggregator")
+        assert found["key"]["found"].endswith(" is an aggregator")
+        assert "data" not in found
+        wrong = outcomes(0, FEDLEDGER_PASSPHRASE="another")
+        assert wrong["key"]["advice"] == (
+            "check [key] keystore and passphrase_file, or set FEDLEDGER_PASSPHRASE"
+        )
+        assert "gas" not in wrong
+        (roles.home(0) / "rows.csv").unlink()
+        assert outcomes(0)["data"]["found"].endswith("rows.csv: expected a CSV file, got none")
+        roles.shared.path(roles.plan_ref).unlink()
+        before = list(roles.shared.root.iterdir())
+        assert "is it the consortium's?" in outcomes(0)["store"]["found"]
+        assert list(roles.shared.root.iterdir()) == before
+
+
+def test_the_model_of_a_run_comes_out_as_a_file_and_a_mistyped_store_is_no_verdict(
+    url: str, models: list[str], tmp_path: Path
+) -> None:
+    with Processes(tmp_path, url).ready() as roles:
+        (tmp_path / "consortium.toml").write_text(roles.network.toml(), encoding="utf-8")
+        early = run_apart("model", "1", "--store", roles.shared.root, cwd=tmp_path)
+        assert early.complaint.startswith("fedledger: run 1 has no certified round yet")
+        roles.start()
+        assert roles.wait_for_certified(2) == models
+        roles.kill()
+        for wanted, digest in ((("--round", 1), models[0]), ((), models[1]), (("--genesis",), None)):
+            out = tmp_path / f"model{len(wanted)}{digest}"
+            done = run_apart("model", "1", "--store", roles.shared.root, "--out", out, *wanted, cwd=tmp_path)
+            assert done.code == 0, done.err
+            hasher = PayloadHasher()
+            hasher.update(out.read_bytes())
+            assert hasher.ref().digest.hex() == (digest or roles.plan.model.digest.hex())
+        (tmp_path / "another").mkdir()
+        ledger = ("--rpc", url, "--ledger", "0x" + roles.network.round_ledger.hex())
+        for store, said in (
+            ("mistyped", "expected a folder that is there"),
+            ("another", "none of this ledger's plans"),
+        ):
+            done = run_apart("audit", *ledger, "--store", tmp_path / store)
+            assert done.code == 3
+            assert said in done.complaint
+        assert not (tmp_path / "mistyped").exists()
+
+
+def test_a_chain_that_was_begun_anew_is_not_taken_for_one_that_works_again(tmp_path: Path) -> None:
+    with devnet() as first, devnet() as second:
+        behind = [first]
+
+        def behave(request: dict[str, Any]) -> Reply:
+            return forward(behind[0], request) if behind else (503, b"")
+
+        with endpoint(behave) as (url, _), Processes(tmp_path, url).ready() as roles:
+            roles.start(0)
+            roles.wait_until_ready()
+            behind.clear()
+            roles.wait_for_log(0, "no endpoint of the chain answers")
+            behind.append(second)
+            roles.wait_for_log(0, "was it begun anew?")
+            assert "works again" not in roles.log(0)
 
 
 def test_an_ipfs_daemon_that_is_down_is_named_and_asked_again(url: str, tmp_path: Path) -> None:

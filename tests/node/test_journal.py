@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -124,12 +125,14 @@ def test_any_entry_comes_back_as_it_was(
     salt: bytes, payload: bytes, byte_length: int, num_examples: int
 ) -> None:
     entry = Entry(Contribution(payload, payload[::-1], byte_length, num_examples), salt)
-    with closing(_in_memory()) as journal:
+    with _fresh() as journal:
         assert journal.intend(1, 1, entry) == entry == journal.contribution(1, 1)
 
 
-def _in_memory() -> Journal:
-    return Journal(Path(":memory:"), LEDGER, owner=False)
+@contextmanager
+def _fresh() -> Iterator[Journal]:
+    with TemporaryDirectory() as folder, closing(Journal(Path(folder) / "journal.sqlite", LEDGER)) as journal:
+        yield journal
 
 
 def _is_one_line(error: pytest.ExceptionInfo[Any]) -> bool:
