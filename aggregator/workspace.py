@@ -103,13 +103,12 @@ class Workspace:
         taking_part = (state.joined & replay.consortium.members).bit_count()
         needed = max(state.terms.quorum, state.terms.min_reveals)
         if taking_part < needed:
-            return f"{taking_part} members can take part, {needed} are needed"
+            members = "member" if taking_part == 1 else "members"
+            return f"{taking_part} {members} can take part, {needed} needed"
         if state.paused:
             return "an operator paused it"
         if self.is_complete(replay, run):
-            return (
-                f"it is complete after {len(state.rounds)} rounds, {len(state.certified())} of them certified"
-            )
+            return f"it is complete; rounds opened: {len(state.rounds)}, certified: {len(state.certified())}"
         return None
 
     def may_open(self, replay: Replay, run: int) -> bool:

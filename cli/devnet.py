@@ -15,6 +15,8 @@ from contracts.endpoints import connect
 __all__ = ["devnet"]
 
 _ETHER = 10**18
+_MOST_AHEAD = 30
+"""Seconds: within what `fedledger preflight` takes for the same time."""
 _FUNDS = 10_000
 """Ether that an account gets."""
 
@@ -64,7 +66,7 @@ def devnet(
         return
     output = Output(format_)
     known = known_accounts(accounts)
-    with serve(host=host, port=port, block_time=block_time) as (chain, url):
+    with serve(host=host, port=port, block_time=block_time, most_ahead=_MOST_AHEAD) as (chain, url):
         for account in (*funded, *(bytes.fromhex(each.address[2:]) for each in known)):
             chain.fund(account, _FUNDS * _ETHER)
         for each in known:

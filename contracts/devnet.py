@@ -76,10 +76,14 @@ class Devnet:
 
     Args:
         block_time: seconds from block to block; None for a block a transaction.
+        most_ahead: seconds by which block times may run ahead of the clock. Each block takes at least one, so
+            with a block a transaction a busy chain gets ahead, and its time stands still when it rests, which
+            stretches deadlines. Beyond this, transactions share a block a second. None for no such limit.
     """
 
-    def __init__(self, *, block_time: float | None = None) -> None:
+    def __init__(self, *, block_time: float | None = None, most_ahead: int | None = None) -> None:
         self._lock = threading.RLock()
+        self._most_ahead = most_ahead
         self._block_time = block_time
         self._due = time.time() + (_REST_SECONDS if block_time is None else block_time)
         self._idle = 0
@@ -348,13 +352,21 @@ class Devnet:
             raise Refusal(REFUSED, "invalid transaction: it cannot be decoded") from error
         nonces = self._pool.setdefault(pooled.sender.lower(), {})
         self._admit(pooled, nonces)
-        if self._block_time is None:
+        if self._mines_at_once(nonces):
             self._pass_on("eth_sendRawTransaction", [raw])
             self._idle = 0
             self._set_due()
         else:
             nonces[pooled.nonce] = pooled
+            if self._block_time is None:
+                self._due = min(self._due, time.time() + _IDLE_SECONDS)
         return pooled.hash
+
+    def _mines_at_once(self, waiting: dict[int, _Pooled]) -> bool:
+        """Whether a transaction gets its own block now; not while others of its sender wait."""
+        if self._block_time is not None or waiting:
+            return False
+        return self._most_ahead is None or self.chain.lead() <= self._most_ahead
 
     def _admit(self, pooled: _Pooled, nonces: dict[int, _Pooled]) -> None:
         """Refuse what no node takes into its pool, in geth's words."""
@@ -367,6 +379,8 @@ class Devnet:
             standing is not None and 8 * pooled.fee < 9 * standing.fee
         ):  # an eighth more, as web3 clients know it
             raise Refusal(REFUSED, "replacement transaction underpriced")
+        while count in nonces:
+            count += 1
         if pooled.nonce > count and self._block_time is None:
             raise Refusal(REFUSED, f"nonce too high: next nonce {count}, tx nonce {pooled.nonce}")
         balance = int(self._pass_on("eth_getBalance", [pooled.sender, "latest"]))
@@ -444,7 +458,11 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def serve(
-    *, host: str = "127.0.0.1", port: int = 8545, block_time: float | None = None
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8545,
+    block_time: float | None = None,
+    most_ahead: int | None = None,
 ) -> Iterator[tuple[Devnet, str]]:
     """Serve a fresh chain while the block runs; hands out the devnet and its URL.
 
@@ -452,13 +470,14 @@ def serve(
         host: a loopback address: keys and ether of a devnet protect nothing.
         port: 0 for any free one.
         block_time: seconds from block to block; None for a block a transaction.
+        most_ahead: see ``Devnet``.
 
     Raises:
         UsageError: the host is not loopback, or the port cannot be had.
     """
     if not _is_loopback(host):
         raise UsageError("host of a devnet", expected="a loopback address such as 127.0.0.1", got=host)
-    devnet = Devnet(block_time=block_time)
+    devnet = Devnet(block_time=block_time, most_ahead=most_ahead)
     handler = type("_Bound", (_Handler,), {"devnet": devnet})
     try:
         server = _Server((host, port), handler)

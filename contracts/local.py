@@ -92,6 +92,10 @@ class LocalChain(Chain):
         """Turn the clock forward, so that the next block is by so much later than it would have been."""
         self._provider.skip(seconds)
 
+    def lead(self) -> int:
+        """Return by how many seconds the next block's time is ahead of the clock: blocks never share one."""
+        return self._provider.lead()
+
     def mine(self, transactions: Sequence[bytes] = ()) -> None:
         """Mine one block of signed transactions, in this order; one that is not valid there is left out."""
         self._provider.mine(transactions)
@@ -309,6 +313,9 @@ class _Provider(EthereumTesterProvider):
     def _next_time(self) -> int:
         parent = self.chain.get_canonical_block_header_by_number(self.chain.header.block_number - 1)
         return max(int(parent.timestamp) + 1, int(self._clock()) + self._ahead)
+
+    def lead(self) -> int:
+        return self._next_time() - int(self._clock()) - self._ahead
 
     def skip(self, seconds: int) -> None:
         """Turn the clock forward; a chain that ran ahead of it, a second a block, takes it along."""

@@ -148,7 +148,7 @@ def test_a_run_that_cannot_go_on_says_why_once_and_when_it_does(url: str, tmp_pa
         roles.ledger.resume(RICH, roles.run)
         roles.wait_for_certified(1)
         roles.wait_for_log("aggregator", "run 1 goes on")
-        roles.wait_for_log("aggregator", "run 1 waits: it is complete after 1 rounds, 1 of them certified")
+        roles.wait_for_log("aggregator", "run 1 waits: it is complete; rounds opened: 1, certified: 1")
         assert roles.log("aggregator").count("run 1 waits") == 2
         roles.wait_for_log(0, "held-out rows of this member: accuracy 0.")
 

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -396,6 +397,21 @@ def test_empty_blocks_follow_a_transaction_so_that_it_gets_deep() -> None:
     with devnet() as url:
         receipt = connect([url], confirmations=1).transfer(RICH, SOMEONE, 5)
         assert connect([url]).head().number > receipt.block
+
+
+def test_a_busy_devnet_gets_no_farther_ahead_of_the_clock_than_it_may() -> None:
+    """Then transactions share a block, also several of one sender, and each is mined in its turn."""
+    transactions = [signed(RICH, nonce) for nonce in range(30)]
+    with serve(port=0, most_ahead=3) as (served, url):
+        served.fund(address(RICH), 10**20)
+        hashes = [rpc(url, "eth_sendRawTransaction", raw) for raw in transactions]
+        assert served.chain.lead() <= 3 + 2
+        assert rpc(url, "eth_getTransactionCount", RICH.address, "pending") == hex(30)
+        chain = connect([url])
+        while int(rpc(url, "eth_getTransactionCount", RICH.address, "latest"), 16) < 30:
+            time.sleep(0.05)
+        last = rpc(url, "eth_getTransactionReceipt", hashes[-1])["blockNumber"]
+        assert chain.transfer(RICH, SOMEONE, 1).block > int(last, 16)
 
 
 def test_a_devnet_funds_accounts() -> None:
