@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from aggregator.config import ChainConfig, MonitoringConfig, StoreConfig, read_sections
+from aggregator.config import ChainConfig, MonitoringConfig, StoreConfig, read_passphrase, read_sections
 from ledger.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,8 +81,9 @@ class ApiConfig:
         store: the payloads that all roles share.
         listen: where it answers.
         state: its own folder.
-        database: URL of the index's database; an SQLite file in ``state`` where None. It holds no password:
-            PostgreSQL's own variables and files (``PGPASSFILE``) do.
+        database: URL of the index's database; an SQLite file in ``state`` where None. It holds no password.
+        database_password_file: a file whose first line is PostgreSQL's password; None where its own variables
+            and files (``PGPASSFILE``) have it.
         poll_seconds: how often it looks at the chain.
         monitoring: what it shows of itself.
     """
@@ -92,6 +93,7 @@ class ApiConfig:
     listen: ListenConfig
     state: Path
     database: str | None = None
+    database_password_file: Path | None = None
     poll_seconds: float = 2.0
     monitoring: MonitoringConfig = field(default_factory=MonitoringConfig)
 
@@ -99,6 +101,14 @@ class ApiConfig:
     def database_url(self) -> str:
         """URL of the index's database."""
         return self.database or f"sqlite:///{self.state.absolute() / 'index.sqlite'}"
+
+    def database_password(self) -> str | None:
+        """Return the password in its file; None where there is no such file.
+
+        Raises:
+            UsageError: it cannot be read or is empty.
+        """
+        return None if self.database_password_file is None else read_passphrase(self.database_password_file)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -115,6 +125,7 @@ class ApiConfig:
             listen=ListenConfig.take(sections["listen"]),
             state=own.path("state"),
             database=_without_password(own.text("database", "-")),
+            database_password_file=own.optional_path("database_password_file"),
             poll_seconds=own.number("poll_seconds", 0.05, 3600, 2.0),
             monitoring=MonitoringConfig.take(sections["monitoring"]),
         )
@@ -130,6 +141,6 @@ def _without_password(url: str) -> str | None:
     except ArgumentError:
         secret = None  # it is refused, without its text, where it is opened
     if secret:
-        expected = "no password in it: PostgreSQL takes it from PGPASSFILE or PGPASSWORD"
+        expected = "no password in it, but database_password_file"
         raise UsageError("[api] database", expected=expected, got="one")
     return url

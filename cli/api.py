@@ -27,7 +27,7 @@ from audit.live import audit_live
 from cli.access import network_file_option
 from cli.output import Output
 from cli.service import Monitor, log, serve, set_up_logs
-from cli.settings import MONITORING, Begun, asked_option, quoted
+from cli.settings import MONITORING, Begun, asked_option, quoted, store_section
 from contracts.client import Deployment
 from contracts.endpoints import connect
 from ledger.errors import UsageError
@@ -68,15 +68,15 @@ def api() -> None:
 )
 def init(network: Path, store: str, state: Path, *, public: bool, out: Path) -> None:
     """Write the service's settings with a comment on each. A terminal is asked for what is missing."""
-    shared = store if store.startswith(("/ip", "/dns")) else str(Path(store).absolute())
+    begun = Begun("", state, out)
     text = _TEMPLATE.format(
         chain=ChainConfig.read(network).toml(),
-        shared=quoted(shared),
+        store=store_section(store, out),
         public="true" if public else "false",
-        state=quoted(state.absolute()),
+        state=quoted(begun.spelled(state)),
         monitoring=MONITORING,
     )
-    Begun("", state.absolute(), out).write(text)
+    begun.write(text)
     ApiConfig.read(out)
     Output("text").say(f"{out}: now `fedledger api serve --config {out}`")
 
@@ -85,12 +85,7 @@ _TEMPLATE = """\
 # Settings of the auditors' service. Paths that are not absolute start at this file's folder.
 
 {chain}
-[store]
-# The payloads that all roles share: a folder, or multiaddrs of IPFS daemons, separated by commas.
-shared = {shared}
-# Your word that each of these daemons has a private-network key, which no daemon tells.
-# private_network = true
-
+{store}
 [listen]
 # An IP address of this machine, and a port; 0 for any free one.
 host = "127.0.0.1"
@@ -106,9 +101,9 @@ requests_per_minute = 600
 [api]
 # Its own folder: the index, and the outcomes of replays. The index can be made again at any time.
 state = {state}
-# The index's database, unless it is an SQLite file in that folder. PostgreSQL takes its password from the
-# file that PGPASSFILE names.
+# The index's database, unless it is an SQLite file in that folder. Its password is another file's first line.
 # database = "postgresql://fedledger@127.0.0.1/fedledger"
+# database_password_file = "database.password"
 # Seconds between looks at the chain.
 poll_seconds = 2
 
@@ -124,7 +119,7 @@ def serve_(config: Path) -> None:
     monitor = Monitor("api")
     settings.state.mkdir(parents=True, exist_ok=True)
     with owned(settings.state / "lock", f"the state in {settings.state}", "api"):
-        database = Database(settings.database_url)
+        database = Database(settings.database_url, password=settings.database_password())
         database.migrate()
         jobs = Verifications(settings.state / "verifications", lambda *asked: _replay(settings, *asked))
         ending = threading.Event()
@@ -240,7 +235,7 @@ def rebuild(config: Path) -> None:
     set_up_logs(settings.monitoring.log)
     settings.state.mkdir(parents=True, exist_ok=True)
     with owned(settings.state / "lock", f"the state in {settings.state}", "api"):
-        database = Database(settings.database_url)
+        database = Database(settings.database_url, password=settings.database_password())
         database.migrate()
         database.clear()
         indexer, documents = _indexing(settings, database)

@@ -22,7 +22,15 @@ from storage.files import whole_file
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MONITORING", "Begun", "asked_option", "quoted", "settings_options", "shared_sections"]
+__all__ = [
+    "MONITORING",
+    "Begun",
+    "asked_option",
+    "quoted",
+    "settings_options",
+    "shared_sections",
+    "store_section",
+]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -33,6 +41,9 @@ _SHARED = """\
 keystore = {keystore}
 {passphrase_line}
 
+{store}"""
+
+_STORE = """\
 [store]
 # The payloads that all roles share: a folder, or multiaddrs of IPFS daemons, separated by commas.
 shared = {shared}
@@ -57,11 +68,18 @@ def quoted(value: Path | str) -> str:
 
 def shared_sections(key: Path, passphrase_file: Path | None, store: str, out: Path) -> str:
     """Return the tables ``[key]`` and ``[store]`` of the settings file ``out``."""
-    shared = store if "://" in store or store.startswith(("/ip", "/dns")) else _spelled(Path(store), out)
     line = '# passphrase_file = "passphrase"'
     if passphrase_file is not None:
         line = f"passphrase_file = {quoted(_spelled(passphrase_file, out))}"
-    return _SHARED.format(keystore=quoted(_spelled(key, out)), passphrase_line=line, shared=quoted(shared))
+    return _SHARED.format(
+        keystore=quoted(_spelled(key, out)), passphrase_line=line, store=store_section(store, out)
+    )
+
+
+def store_section(store: str, out: Path) -> str:
+    """Return the table ``[store]`` of the settings file ``out``."""
+    elsewhere = "://" in store or store.startswith(("/ip", "/dns"))
+    return _STORE.format(shared=quoted(store if elsewhere else _spelled(Path(store), out)))
 
 
 def _spelled(path: Path, out: Path) -> str:

@@ -37,6 +37,7 @@ class Database:
 
     Args:
         url: an SQLAlchemy URL of SQLite or PostgreSQL, e.g. ``sqlite:////var/lib/fedledger/index.sqlite``.
+        password: PostgreSQL's, where its own variables and files do not hold it.
 
     Attributes:
         writer: begins transactions that change rows.
@@ -47,7 +48,7 @@ class Database:
         UsageError: it is no such URL.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, password: str | None = None) -> None:
         try:
             parsed = make_url(url)
         except ArgumentError:
@@ -63,7 +64,7 @@ class Database:
             self.writer = _sqlite(url, "BEGIN IMMEDIATE")
             self.reader = _sqlite(url, "BEGIN", read_only=True)
         else:
-            postgres = parsed.set(drivername="postgresql+psycopg")
+            postgres = parsed.set(drivername="postgresql+psycopg", password=password or parsed.password)
             self.writer = create_engine(postgres, pool_size=2)
             options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
             self.reader = create_engine(postgres, pool_size=8).execution_options(**options)

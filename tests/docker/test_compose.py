@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from aggregator.config import AggregatorConfig
+from api.config import ApiConfig
 from node.config import NodeConfig
 from tests.cli.conftest import FEDLEDGER
 from tests.docs.conftest import run
@@ -28,7 +29,7 @@ DOCKERFILE = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
 
 def test_the_pattern_has_a_chain_a_payload_store_an_aggregator_and_four_nodes() -> None:
     assert sum(name.startswith("validator-") for name in COMPOSE["services"]) == 4
-    assert {"kubo", "proxy", "aggregator"} <= COMPOSE["services"].keys()
+    assert {"kubo", "proxy", "aggregator", "api", "postgres"} <= COMPOSE["services"].keys()
     assert sum(name.startswith("node-") for name in ROLES) == 4
 
 
@@ -67,7 +68,8 @@ def test_every_secret_is_a_file_and_every_volume_is_declared() -> None:
         for volume in service.get("volumes", []):
             source = volume.partition(":")[0]
             assert source.startswith("./") or source in COMPOSE["volumes"]
-        assert not any("PASS" in key for key in service.get("environment", {}))
+        passwords = [key for key in service.get("environment", {}) if "PASS" in key]
+        assert all(key.endswith("_FILE") for key in passwords)
     assert all(list(secret) == ["file"] for secret in COMPOSE["secrets"].values())
 
 
@@ -112,11 +114,16 @@ def test_the_page_makes_the_settings_of_each_role_as_its_container_has_them(tmp_
         assert run(command.line, tmp_path).returncode == 0, command.line
     for name, service in ROLES.items():
         role = name.removeprefix("node-")
-        settings: Any = AggregatorConfig if role == "aggregator" else NodeConfig
+        settings: Any = {"aggregator": AggregatorConfig, "api": ApiConfig}.get(role, NodeConfig)
         config = settings.read(tmp_path / "settings" / f"{role}.toml")
         assert f"./settings/{role}.toml:" in service["volumes"][0]
-        assert config.key.keystore.name in service["secrets"]
-        assert config.key.passphrase_file.name in service["secrets"]
+        if role == "api":
+            secrets = [config.database_password_file]
+            assert config.database == "postgresql://fedledger@postgres/fedledger"
+            assert config.listen.host == "0.0.0.0"  # noqa: S104 - inside, behind the proxy
+        else:
+            secrets = [config.key.keystore, config.key.passphrase_file]
+        assert [secret.name for secret in secrets] == service["secrets"]
         assert str(config.state) in service["volumes"][-1]
         assert (config.store.shared, config.store.private_network) == ("/dns/kubo/tcp/5001", True)
         assert config.monitoring.port == 9100
@@ -144,4 +151,6 @@ def test_the_page_makes_each_secret_that_a_service_asks_for() -> None:
     roles = re.findall(r"for who in ([a-z ]+);", loop.line)[0].split()
     made = {f"./secrets/{who}.{end}" for who in roles for end in ("json", "passphrase")}
     asked = {secret["file"] for secret in COMPOSE["secrets"].values()}
-    assert asked <= made | {"./secrets/swarm.key"}
+    (password,) = _commands("secrets/postgres.password")
+    assert password.line.endswith("> secrets/postgres.password")
+    assert asked <= made | {"./secrets/swarm.key", "./secrets/postgres.password"}
