@@ -103,7 +103,9 @@ def _checks(settings: NodeConfig | AggregatorConfig) -> Iterator[_Outcome]:
         )
     except FedledgerError as error:
         follower = None
-        yield _Outcome("chain", False, str(error), "check [chain]: endpoints, chain_id and both addresses")
+        yield _Outcome(
+            "chain", False, error.for_logs(), "check [chain]: endpoints, chain_id and both addresses"
+        )
     yield from _of_key(settings, follower)
     if follower is not None:
         yield _checked("clock", lambda: _clock(follower), "set this machine's clock (NTP)")
@@ -120,7 +122,7 @@ def _checked(name: str, check: Callable[[], str], advice: str) -> _Outcome:
     try:
         return _Outcome(name, True, check())
     except FedledgerError as error:
-        return _Outcome(name, False, str(error), advice)
+        return _Outcome(name, False, error.for_logs(), advice)
 
 
 def _of_key(settings: NodeConfig | AggregatorConfig, follower: Follower | None) -> Iterator[_Outcome]:
@@ -131,7 +133,7 @@ def _of_key(settings: NodeConfig | AggregatorConfig, follower: Follower | None) 
         yield _Outcome(
             "key",
             False,
-            str(error),
+            error.for_logs(),
             f"check [key] keystore and passphrase_file, or set {PASSPHRASE_VARIABLE}",
         )
         return
@@ -214,7 +216,7 @@ def _of_data(settings: NodeConfig, follower: Follower | None) -> Iterator[_Outco
         with closing(settings.open_journal(settings.chain.ledger, owner=False)) as journal:
             accepted = sorted(journal.accepted())
     except FedledgerError as error:
-        yield _Outcome("state", False, str(error), "check [node] state")
+        yield _Outcome("state", False, error.for_logs(), "check [node] state")
         return
     if not accepted:
         advice = "`fedledger plan list`, then `fedledger node accept PLAN`"

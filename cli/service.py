@@ -97,7 +97,7 @@ class Monitor:
 
     def failed(self, error: FedledgerError) -> None:
         """Note that a turn failed."""
-        self._trouble = str(error)
+        self._trouble = error.for_logs()
         self._errors.labels(type(error).__name__).inc()
 
     def health(self) -> tuple[bool, str]:
@@ -239,7 +239,7 @@ class Failures:
         if len(self._errors) == 1:
             raise self._errors[0]
         if self._errors:
-            raise UnavailableError("; ".join(str(error) for error in self._errors))
+            raise UnavailableError("; ".join(error.for_logs() for error in self._errors))
 
 
 class Standings:
@@ -277,9 +277,10 @@ class _Troubles:
         """Log an error if it is news, and return how long to wait before the next try."""
         self._monitor.failed(error)
         self._count += 1
-        if str(error) != self._last or time.monotonic() - self._said_at > _REPEAT_SECONDS:
-            log.warning("%s; trying again", error)
-            self._last, self._said_at = str(error), time.monotonic()
+        said = error.for_logs()
+        if said != self._last or time.monotonic() - self._said_at > _REPEAT_SECONDS:
+            log.warning("%s; trying again", said)
+            self._last, self._said_at = said, time.monotonic()
         return float(min(_LONGEST_WAIT, poll_seconds * 2 ** min(self._count - 1, 5)))
 
     def over(self) -> None:

@@ -52,6 +52,10 @@ class FedledgerError(Exception):
         self.got = got
         super().__init__(self._line())
 
+    def for_logs(self) -> str:
+        """Return the message as others may read it, in a log or behind a health check."""
+        return str(self)
+
     def _line(self) -> str:
         sides = []
         if self.expected is not ...:
@@ -69,7 +73,14 @@ class UsageError(FedledgerError):
 
 
 class DataError(UsageError):
-    """A table of data does not fit what is asked of it."""
+    """A table of data does not fit what is asked of it.
+
+    What was got may be a cell of somebody's record, so it is for the owner's terminal alone.
+    """
+
+    def for_logs(self) -> str:
+        """Return the message without what was got: where it is, and what was expected there."""
+        return str(FedledgerError(self.what, expected=self.expected))
 
 
 class UnavailableError(FedledgerError):

@@ -212,6 +212,38 @@ def test_data_that_do_not_fit_are_named_and_looked_at_again(url: str, tmp_path: 
         assert good.splitlines()[1].split(",")[0] not in roles.log(1)  # no value of a row
 
 
+def test_no_cell_of_a_table_that_does_not_fit_is_in_a_log_in_health_or_in_preflights_words(
+    url: str, tmp_path: Path
+) -> None:
+    """One column has a text among its numbers; another table has no header, but a patient in its place."""
+    marker, port = "Marker of a Cell 4711", free_port()
+    with Processes(tmp_path, url, rounds=1).ready() as roles:
+        config = roles.config(0).read_text(encoding="utf-8").replace("port = 0", f"port = {port}")
+        roles.config(0).write_text(config, encoding="utf-8")
+        tables = [roles.home(member) / "rows.csv" for member in (0, 1)]
+        good = [table.read_text(encoding="utf-8") for table in tables]
+        header, first, *rest = good[0].splitlines()
+        broken = ",".join([marker, *first.split(",")[1:]])
+        tables[0].write_text("\n".join([header, broken, *rest, ""]), encoding="utf-8")
+        tables[1].write_text("\n".join([broken, *good[1].splitlines()[1:], ""]), encoding="utf-8")
+        roles.start()
+        roles.wait_for_log(0, "row 1: expected a number; trying again")
+        roles.wait_for_log(1, "expected a column named")
+        with pytest.raises(urllib.error.HTTPError) as unwell:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=20)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+            metrics = answer.read().decode()
+        arguments = ("preflight", "--config", str(roles.config(0)))
+        looked = run_apart(*arguments, FEDLEDGER_PASSPHRASE=PASSPHRASE)
+        assert "row 1: expected a number" in looked.out
+        told = unwell.value.read().decode() + metrics + looked.out + looked.err + roles.log(0) + roles.log(1)
+        assert marker not in told
+        assert "4711" not in told
+        for table, text in zip(tables, good, strict=True):
+            table.write_text(text, encoding="utf-8")
+        roles.wait_for_certified(1)
+
+
 def test_a_chain_that_is_away_for_a_while_costs_nothing(tmp_path: Path) -> None:
     """The node is started before its chain answers."""
     port = free_port()
