@@ -6,14 +6,14 @@ from enum import IntEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fastapi import Depends, Request
+from fastapi import Depends, HTTPException, Request
 
 from api.rest.answers import refused
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Caller", "Standing", "at_least", "least", "nobody", "public"]
+__all__ = ["Caller", "Standing", "at_least", "least", "nobody", "public", "unknown"]
 
 
 class Standing(IntEnum):
@@ -61,14 +61,22 @@ def at_least(standing: Standing) -> Callable[[Request], Awaitable[None]]:
     """Return a check that the caller is that much at least."""
 
     async def check(request: Request) -> None:
+        if standing is Standing.NOBODY:
+            return  # who asks is not looked for: what is open to all needs neither token nor index
         caller: Caller = await request.app.state.caller(request)
         if caller.standing >= standing:
+            request.state.caller = caller
             return
         if caller.standing is Standing.NOBODY:
-            raise refused(HTTPStatus.UNAUTHORIZED, "expected a sign-in")
+            raise unknown()
         raise refused(HTTPStatus.FORBIDDEN, f"expected {standing.name.lower()} at least")
 
     return check
+
+
+def unknown() -> HTTPException:
+    """Return the error for a request of somebody who is not signed in."""
+    return HTTPException(HTTPStatus.UNAUTHORIZED, "expected a sign-in", {"WWW-Authenticate": "Bearer"})
 
 
 def least(standing: Standing) -> dict[str, Any]:

@@ -1,0 +1,6 @@
+"""Sign-in with an Ethereum key: who asks, and what he is to the consortium.
+
+``message`` reads and writes what is signed, ``signatures`` says whose key signed it, ``nonces`` lets each
+message be used once, ``desk`` judges a sign-in, ``tokens`` keeps who is signed in, ``callers`` looks up at
+each request what he is to the consortium, ``routes`` answers.
+"""

@@ -1,0 +1,70 @@
+"""The shapes of what is asked and answered at sign-in."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from api.access.message import MAX_MESSAGE
+from api.rest.records import Address, Index, Record, Role, Time
+
+__all__ = ["SignInRequest", "SignInTerms", "SignedIn", "SignedOut", "WhoAmI"]
+
+_TOKEN = "q5HmO0c1nGkY4yHkL7xk1g0W7cJmO1X2bV9d8s3tQ0A"  # noqa: S105 - an example
+_MESSAGE = """\
+ledger.example.org wants you to sign in with your Ethereum account:
+0x5ce9454909639D2D17A3F753ce7d93fa0b9aB12E
+
+Read the records of this federation as the owner of this key.
+
+URI: https://ledger.example.org
+Version: 1
+Chain ID: 1337
+Nonce: 32891756a1b2c3d4
+Issued At: 2026-01-01T00:00:00Z
+Expiration Time: 2026-01-01T00:05:00Z"""
+
+
+class SignInTerms(Record):
+    """What a sign-in message must say, besides the address of whoever signs it."""
+
+    domain: str = Field(examples=["ledger.example.org"])
+    statement: str = Field(examples=["Read the records of this federation as the owner of this key."])
+    uri: str = Field(examples=["https://ledger.example.org"])
+    chain_id: Annotated[str, Field(pattern="^(0|[1-9][0-9]{0,77})$", examples=["1337"])]
+    nonce: str = Field(pattern="^[0-9a-f]{72}$", examples=["69" * 36], description="good once, for minutes")
+    issued_at: Time
+    expiration_time: Time
+
+
+class SignInRequest(Record):
+    """A signed message (EIP-4361)."""
+
+    message: str = Field(max_length=MAX_MESSAGE, examples=[_MESSAGE])
+    signature: str = Field(
+        pattern="^0x[0-9a-fA-F]{130}$", examples=["0x" + "5f" * 64 + "1b"], description="EIP-191, 65 bytes"
+    )
+
+
+class SignedIn(Record):
+    """A token, to be sent as ``Authorization: Bearer``."""
+
+    token: str = Field(pattern="^[0-9A-Za-z_-]{43}$", examples=[_TOKEN])
+    expires: Time = Field(description="unless it is renewed")
+
+
+class SignedOut(Record):
+    """The token is no longer good, if it ever was."""
+
+    signed_out: Literal[True]
+
+
+class WhoAmI(Record):
+    """What somebody is to the consortium now."""
+
+    account: Address
+    standing: Literal["reader", "member", "auditor"]
+    member: Index | None
+    roles: list[Role]
+    expires: Time = Field(description="when the token is over, unless it is renewed")

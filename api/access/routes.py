@@ -1,0 +1,94 @@
+"""Routes on signing in and out."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from api.access.callers import KnownCaller, bearer
+from api.access.desk import Desk
+from api.access.records import SignedIn, SignedOut, SignInRequest, SignInTerms, WhoAmI
+from api.rest.answers import PROBLEMS, refused
+from api.rest.callers import Standing, least, unknown
+from api.rest.rows import address, text_time
+from ledger.records import Role
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["sign-in"])
+
+
+def _route(path: str, model: Any, standing: Standing = Standing.NOBODY) -> dict[str, Any]:
+    return {
+        "path": path,
+        "response_model": None,
+        "response_class": Response,
+        "responses": {200: {"model": model}, **PROBLEMS},
+        **least(standing),
+    }
+
+
+@router.post(**_route("/sign-in/nonce", SignInTerms))
+async def nonce(request: Request) -> Response:
+    """Return what a sign-in message must say, with a new nonce."""
+    return _answer(_desk(request).terms())
+
+
+@router.post(**_route("/sign-in", SignedIn))
+async def sign_in(request: Request, wanted: SignInRequest) -> Response:
+    """Check a signed message, and return a token. Only keys that the consortium knows get one."""
+    desk = _desk(request)
+    message = desk.judge(wanted.message, bytes.fromhex(wanted.signature[2:]))
+    known = await desk.registry.find(message.account)
+    if known.standing is Standing.NOBODY:
+        raise refused(HTTPStatus.FORBIDDEN, "expected a key that the consortium knows")
+    desk.nonces.use(message.nonce)
+    token, made = desk.tokens.issue(message.account)
+    return _answer(SignedIn(token=token, expires=text_time(made.expires)))
+
+
+@router.post(**_route("/sign-in/renew", SignedIn, Standing.READER))
+async def renew(request: Request) -> Response:
+    """Let the token be good for longer: for 15 minutes from now, up to 12 hours from the sign-in."""
+    token = bearer(request) or ""
+    renewed = _desk(request).tokens.renew(token)
+    if renewed is None:
+        raise unknown()
+    return _answer(SignedIn(token=token, expires=text_time(renewed.expires)))
+
+
+@router.post(**_route("/sign-out", SignedOut))
+async def sign_out(request: Request) -> Response:
+    """End the token that the request carries."""
+    token = bearer(request)
+    if token is not None:
+        _desk(request).tokens.end(token)
+    return _answer(SignedOut(signed_out=True))
+
+
+@router.get(**_route("/who-am-i", WhoAmI, Standing.READER))
+async def who_am_i(request: Request) -> Response:
+    """Return what the token's owner is to the consortium now."""
+    caller: KnownCaller = request.state.caller
+    return _answer(
+        WhoAmI.model_validate(
+            {
+                "account": address(caller.account),
+                "standing": caller.standing.name.lower(),
+                "member": caller.member,
+                "roles": [str(role.name).lower() for role in Role if role in caller.roles],
+                "expires": text_time(caller.expires or 0),
+            }
+        )
+    )
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+def _answer(record: SignInTerms | SignedIn | SignedOut | WhoAmI) -> Response:
+    return Response(
+        record.model_dump_json(), media_type="application/json", headers={"Cache-Control": "no-store"}
+    )

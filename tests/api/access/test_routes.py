@@ -1,0 +1,129 @@
+"""Every route × everything that somebody can be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
+
+from tests.api.access.desks import KEYS, World, world
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STANDINGS = ["nobody", "reader", "member", "auditor"]
+HOLDERS = {"nobody": None, "reader": "operator", "member": "member", "auditor": "auditor"}
+
+# Each route with the least standing that it demands: whoever adds one says here whom it answers.
+ROUTES = {
+    "GET /consortium": "reader",
+    "GET /consortium/history": "reader",
+    "GET /consortium/roles": "reader",
+    "GET /disputes": "reader",
+    "GET /events": "reader",
+    "GET /events/live": "reader",
+    "GET /health": "nobody",
+    "GET /members": "reader",
+    "GET /members/{member}": "reader",
+    "GET /members/{member}/history": "reader",
+    "GET /models/{model}": "reader",
+    "GET /plans": "reader",
+    "GET /plans/{terms}": "reader",
+    "GET /runs": "reader",
+    "GET /runs/{run}": "reader",
+    "GET /runs/{run}/attestations": "reader",
+    "GET /runs/{run}/contributions": "reader",
+    "GET /runs/{run}/metrics": "reader",
+    "GET /runs/{run}/models": "reader",
+    "GET /runs/{run}/proofs/consistency": "reader",
+    "GET /runs/{run}/proposals": "reader",
+    "GET /runs/{run}/rounds": "reader",
+    "GET /runs/{run}/rounds/{round}": "reader",
+    "GET /runs/{run}/rounds/{round}/bundle": "auditor",
+    "GET /runs/{run}/rounds/{round}/contributions/{member}": "reader",
+    "GET /runs/{run}/rounds/{round}/proofs/inclusion/{member}": "reader",
+    "GET /runs/{run}/shares": "reader",
+    "GET /search": "reader",
+    "GET /verifications": "reader",
+    "GET /verifications/{number}": "reader",
+    "GET /who-am-i": "reader",
+    "POST /sign-in": "nobody",
+    "POST /sign-in/nonce": "nobody",
+    "POST /sign-in/renew": "reader",
+    "POST /sign-out": "nobody",
+    "POST /verifications": "auditor",
+}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A service that no test of this file changes."""
+    with world(tmp_path_factory.mktemp("world")) as made:
+        yield made
+
+
+def test_every_route_is_in_the_table(shared: World) -> None:
+    document = shared.app.openapi()
+    found = {
+        f"{method.upper()} {path.removeprefix('/v1')}": operation["x-least-standing"]
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert found == ROUTES
+
+
+@pytest.mark.parametrize("standing", STANDINGS)
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_route_answers_those_that_it_should_and_no_others(shared: World, route: str, standing: str) -> None:
+    method, path = route.split()
+    for name, value in (("member", "0"), ("run", "1"), ("round", "1"), ("number", "0" * 16)):
+        path = path.replace(f"{{{name}}}", value)
+    path = path.replace("{model}", "5f" * 32).replace("{terms}", "5f" * 32)
+    holder = HOLDERS[standing]
+    token = None if holder is None else shared.token(holder)
+    with shared.ask(path, token, method, stream=True) as answer:  # a stream never ends: its head tells
+        status = answer.status_code
+    refused = 401 if standing == "nobody" else 403
+    if STANDINGS.index(standing) < STANDINGS.index(ROUTES[route]):
+        assert status == refused
+    else:
+        assert status not in {401, 403, 500, 503}
+
+
+def test_routes_of_sign_in_answer_as_documented(shared: World) -> None:
+    token = shared.token("auditor")
+    document = schemathesis.openapi.from_url(f"{shared.desk.url}/v1/openapi.json")
+    paths = {"/v1/sign-in", "/v1/sign-in/nonce", "/v1/sign-in/renew", "/v1/who-am-i"}
+    operations = [found.ok() for found in document.get_all_operations() if found.ok().path in paths]
+    assert len(operations) == len(paths)
+    for operation in operations:
+
+        @settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @given(case=operation.as_strategy())
+        def check(case: Any) -> None:
+            # No schema can say which message is to be signed, and by whose key.
+            headers = {"Authorization": f"Bearer {token}"}
+            excluded = [positive_data_acceptance, ignored_auth]
+            case.call_and_validate(headers=headers, excluded_checks=excluded)
+
+        check()
+
+
+def test_routes_of_sign_in_show_examples(shared: World) -> None:
+    document = shared.app.openapi()
+    for path in ("/v1/sign-in", "/v1/sign-in/nonce", "/v1/sign-out", "/v1/who-am-i"):
+        for operation in document["paths"][path].values():
+            assert operation["responses"]["200"]["content"]["application/json"]["example"]
+    asked = document["paths"]["/v1/sign-in"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    assert set(asked) == {"message", "signature"}
+
+
+def test_nothing_of_a_token_or_signature_is_in_an_error(shared: World) -> None:
+    token = shared.token("member")
+    answers = [shared.ask("/runs/1/rounds/1/bundle", token), shared.ask("/runs", token[:-1])]
+    assert all(token[:-1] not in answer.text for answer in answers)
+    answer = shared.sign_in("stranger")
+    assert KEYS["stranger"].address[2:].lower() not in answer.text.lower()
