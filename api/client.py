@@ -14,13 +14,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
+from eth_account.messages import encode_defunct
 from pydantic import TypeAdapter, ValidationError
 
+from api.access import records as a
+from api.access.desk import STATEMENT
+from api.access.message import SignInMessage
 from api.rest import records as r
 from ledger.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from eth_account.signers.local import LocalAccount
 
 __all__ = ["Client"]
 
@@ -28,6 +34,17 @@ T = TypeVar("T")
 
 _MAX_ANSWER = 64 << 20
 """Bytes of an answer."""
+
+
+class _Bearer(requests.auth.AuthBase):
+    """Sends a token, also where a ``.netrc`` names a password for the host."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
 
 
 class Client:
@@ -48,7 +65,45 @@ class Client:
         self._timeout = timeout
         self._session = requests.Session()
         if token is not None:
-            self._session.headers["Authorization"] = f"Bearer {token}"
+            self._carry(token)
+
+    # -- sign-in ------------------------------------------------------------------------------------------
+
+    def sign_in(self, signer: LocalAccount) -> a.SignedIn:
+        """Sign in with a key, and send the token from now on.
+
+        A service cannot have a message signed that lets it in elsewhere: domain and URI must be those under
+        which it was asked, and the statement is ours.
+        """
+        terms = self._parsed(a.SignInTerms, self._sent("POST", "/sign-in/nonce"))
+        said = (terms.domain, terms.uri, terms.statement)
+        wanted = (self._url.partition("://")[2], self._url, STATEMENT)
+        if said != wanted:
+            expected = f"the address under which it is asked, {self._url}"
+            raise UsageError("the service's own address ([listen] url)", expected=expected, got=terms.uri)
+        fields = terms.model_dump() | {"chain_id": int(terms.chain_id), "address": signer.address}
+        text = str(SignInMessage(**fields))
+        SignInMessage.parse(text)  # no field of the service's can make it say something else
+        signature = "0x" + signer.sign_message(encode_defunct(text=text)).signature.hex().removeprefix("0x")
+        body = {"message": text, "signature": signature}
+        signed_in = self._parsed(a.SignedIn, self._sent("POST", "/sign-in", json=body))
+        self._carry(signed_in.token)
+        return signed_in
+
+    def renew(self) -> a.SignedIn:
+        """Let the token be good for longer."""
+        return self._parsed(a.SignedIn, self._sent("POST", "/sign-in/renew"))
+
+    def sign_out(self) -> None:
+        """End the token."""
+        self._parsed(a.SignedOut, self._sent("POST", "/sign-out"))
+
+    def who_am_i(self) -> a.WhoAmI:
+        """Return what the token's owner is to the consortium now."""
+        return self._parsed(a.WhoAmI, self._sent("GET", "/who-am-i"))
+
+    def _carry(self, token: str) -> None:
+        self._session.auth = _Bearer(token)
 
     # -- single things ------------------------------------------------------------------------------------
 
@@ -209,13 +264,20 @@ class Client:
     def _sent(self, method: str, path: str, **options: Any) -> bytes:
         try:
             with self._session.request(
-                method, f"{self._url}/v1{path}", timeout=self._timeout, stream=True, **options
+                method,
+                f"{self._url}/v1{path}",
+                timeout=self._timeout,
+                stream=True,
+                allow_redirects=False,
+                **options,
             ) as response:
                 body: bytes = response.raw.read(_MAX_ANSWER + 1, decode_content=True)
         except (requests.RequestException, OSError) as error:
             raise UnavailableError("the ledger API does not answer", got=type(error).__name__) from error
         if len(body) > _MAX_ANSWER:
             raise UnavailableError("an answer", expected=f"at most {_MAX_ANSWER} bytes", got="more")
+        if response.is_redirect:  # a token is for the service that it was asked of
+            raise UsageError("address of the ledger API", expected="the service's own", got="a redirection")
         if response.ok:
             return body
         detail = self._parsed(r.Problem, body).detail

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
@@ -31,6 +32,7 @@ class ListenConfig:
         tls_certificate: PEM file with the certificate and those that it rests on; None for no TLS.
         tls_key: PEM file with its private key.
         requests_per_minute: of one caller.
+        url: where its users find it, if not at host and port: a proxy's address.
     """
 
     host: str = "127.0.0.1"
@@ -39,6 +41,19 @@ class ListenConfig:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     requests_per_minute: int = 600
+    url: str | None = None
+
+    @property
+    def address(self) -> str | None:
+        """Where its users find it; None where that is not known, or tokens would travel in the clear."""
+        if self.url is not None:
+            return self.url
+        host = ipaddress.ip_address(self.host)
+        safe = host.is_loopback or self.tls_certificate is not None
+        if not safe or host.is_unspecified or self.port == 0:
+            return None
+        scheme = "http" if self.tls_certificate is None else "https"
+        return f"{scheme}://{f'[{host}]' if host.version == 6 else host}:{self.port}"
 
     @classmethod
     def take(cls, section: Section) -> Self:
@@ -50,6 +65,7 @@ class ListenConfig:
             tls_certificate=section.optional_path("tls_certificate"),
             tls_key=section.optional_path("tls_key"),
             requests_per_minute=section.integer("requests_per_minute", 1, 1_000_000, 600),
+            url=_service_url(section.text("url", "-")),
         )
         section.end()
         config.require_usable()
@@ -131,6 +147,18 @@ class ApiConfig:
         )
         own.end()
         return config
+
+
+_URL = re.compile(r"https://[0-9a-z.-]{1,253}(:[0-9]{1,5})?|http://(localhost|127\.0\.0\.1)(:[0-9]{1,5})?")
+
+
+def _service_url(url: str) -> str | None:
+    if url == "-":
+        return None
+    if not _URL.fullmatch(url):
+        expected = "https:// and a name in small letters, without a path; http:// on loopback alone"
+        raise UsageError("[listen] url", expected=expected, got=url)
+    return url
 
 
 def _without_password(url: str) -> str | None:

@@ -6,6 +6,7 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ import uvicorn
 
 from aggregator.config import ChainConfig
 from aggregator.connection import open_ledger
+from api.access.callers import Freshness, Registry, signed_in
+from api.access.desk import Desk
+from api.access.tokens import Tokens
 from api.app import create_app
 from api.config import ApiConfig
 from api.index.database import Database
@@ -35,11 +39,12 @@ from storage import DirectoryStore, LocalFirst
 from storage.files import owned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
-    from fastapi import FastAPI
+    from fastapi import FastAPI, Request
 
     from api.config import ListenConfig
+    from api.rest.callers import Caller
 
 __all__ = ["api"]
 
@@ -97,6 +102,9 @@ public = {public}
 # tls_key = "key.pem"
 # Requests of one caller in a minute.
 requests_per_minute = 600
+# Where users find it, if not at host and port. Beyond loopback and without TLS of its own it must be set, or
+# nobody can sign in: the address of the proxy that has TLS.
+# url = "https://ledger.example.org"
 
 [api]
 # Its own folder: the index, and the outcomes of replays. The index can be made again at any time.
@@ -126,18 +134,43 @@ def serve_(config: Path) -> None:
         bundles = settings.state / "bundles"
         shutil.rmtree(bundles, ignore_errors=True)  # what a killed service left unfinished
         bundles.mkdir()
+        fresh = Freshness()
+        desk = _desk(settings, database, fresh)
         app = create_app(
             database,
-            caller=callers.public if settings.listen.public else callers.nobody,
+            caller=_caller(settings.listen, desk),
             jobs=jobs,
+            desk=desk,
             bundle=lambda *asked: _export(settings, *asked),
             bundle_folder=bundles,
             health_of=monitor.health,
             stopping=ending.is_set,
         )
         with _answering(app, settings.listen, ending):
-            serve(monitor, settings.monitoring, settings.poll_seconds, lambda: _open(settings, database))
+            serve(
+                monitor, settings.monitoring, settings.poll_seconds, lambda: _open(settings, database, fresh)
+            )
         database.close()
+        if desk is not None:
+            desk.tokens.close()
+
+
+def _desk(settings: ApiConfig, database: Database, fresh: Freshness) -> Desk | None:
+    """Return where people sign in; None where everybody is answered, or where users find it is not known."""
+    url = settings.listen.address
+    if settings.listen.public:
+        return None
+    if url is None:
+        log.warning("nobody can sign in: api.toml: [listen] url is not set")
+        return None
+    tokens = Tokens(settings.state / "access.sqlite", time.time)
+    return Desk(url, settings.chain.chain_id, tokens, Registry(database, fresh.lasts))
+
+
+def _caller(listen: ListenConfig, desk: Desk | None) -> Callable[[Request], Awaitable[Caller]]:
+    if listen.public:
+        return callers.public
+    return callers.nobody if desk is None else signed_in(desk)
 
 
 def _replay(settings: ApiConfig, run: int, progress: Callable[[int, int], None]) -> Any:
@@ -155,14 +188,18 @@ def _export(settings: ApiConfig, run: int, round_: int, out: Path) -> None:
         export_bundle(chain, deployment, payloads, run, round_, out, confirmations=config.confirmations)
 
 
-def _open(settings: ApiConfig, database: Database) -> Callable[[], Iterator[tuple[str, dict[str, int]]]]:
+def _open(
+    settings: ApiConfig, database: Database, fresh: Freshness
+) -> Callable[[], Iterator[tuple[str, dict[str, int]]]]:
     indexer, documents = _indexing(settings, database)
     log.info("index of ledger %s", indexer.ledger)
 
     def turn() -> Iterator[tuple[str, dict[str, int]]]:
         if indexer.step():
             yield "read a page of the chain", {}
-        while documents.sweep():
+        if indexer.up_to_date:
+            fresh.note()
+        if documents.sweep():  # some at a time: whose role was taken away is not to wait for all
             yield "read documents", {}
 
     return turn

@@ -43,6 +43,8 @@ class _Commands(click.Group):
         "deploy": ("cli.deploy", "Create the contracts of a new consortium."),
         "devnet": ("cli.devnet", "Serve a chain on this machine, for trying things out."),
         "keys": ("cli.keys", "Make and look at keys in Ethereum keystore files."),
+        "login": ("cli.login", "Sign in to an auditors' service."),
+        "logout": ("cli.login", "End the sign-in to an auditors' service."),
         "member": ("cli.member", "List the members, and vote on members and roles."),
         "model": ("cli.model", "Fetch the model of a certified round."),
         "network": ("cli.network", "Write the network file of a consortium that is there."),
@@ -51,6 +53,7 @@ class _Commands(click.Group):
         "preflight": ("cli.preflight", "Check everything that a node needs."),
         "run": ("cli.run", "Start, join and watch runs."),
         "verify": ("cli.verify", "Judge a proof bundle, with no network."),
+        "whoami": ("cli.login", "Say as whom you are signed in to an auditors' service."),
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature

@@ -89,6 +89,7 @@ class Indexer:
 
     Attributes:
         read_up_to: the last block that this indexer read; -1 before the first.
+        up_to_date: whether the last step left nothing to be read, of a chain that is not behind the index.
 
     Raises:
         UsageError: the database holds another ledger's index.
@@ -114,6 +115,7 @@ class Indexer:
         self._blocks = 64
         self._judge: Replay | None = None
         self.read_up_to = -1
+        self.up_to_date = False
         database.begin(chain.chain_id, deployment)
 
     def step(self) -> bool:
@@ -125,6 +127,7 @@ class Indexer:
             ChainError: the chain did not answer, or changed meanwhile; nothing was taken in.
             UnavailableError: the database did not answer, or the index stopped before.
         """
+        self.up_to_date = False
         with foreign_errors("read the index"), self._database.reader.begin() as connection:
             cursor = dict(connection.execute(select(t.cursor)).mappings().one())
         if cursor["trouble"] is not None:
@@ -138,11 +141,13 @@ class Indexer:
             return True
         first = max(cursor["number"] + 1, self._deployment.first_block)
         newest = head.number - self._confirmations
-        if first > newest:
-            return False
-        last = min(first + self._blocks - 1, newest)
-        self._read(first, last)
-        return bool(last < newest)
+        if first <= newest:
+            newest_read = min(first + self._blocks - 1, newest)
+            self._read(first, newest_read)
+            if newest_read < newest:
+                return True
+        self.up_to_date = True
+        return False
 
     def _read(self, first: int, last: int) -> None:
         # Between its two looks at the page's last block, that one and so all before it stood.

@@ -21,7 +21,8 @@ from api.index import tables as t
 from api.index.database import Database, foreign_errors
 from api.rest import rows
 from api.rest.answers import PROBLEMS, refused
-from api.rest.callers import Standing, least
+from api.rest.callers import Caller, Standing, least
+from ledger.errors import UnavailableError
 
 __all__ = ["MAX_STREAMS", "router"]
 
@@ -91,7 +92,7 @@ async def _messages(request: Request, place: _Place | None) -> AsyncIterator[byt
     silent = 0
     try:
         yield b"retry: 2000\n\n"
-        while not state.stopping():
+        while not state.stopping() and await _may_still(request):
             work = partial(_look, state.database, place)
             messages, place = work() if state.database.in_process else await run_sync(work)
             for message in messages:
@@ -104,6 +105,15 @@ async def _messages(request: Request, place: _Place | None) -> AsyncIterator[byt
                 await anyio.sleep(_POLL_SECONDS)
     finally:
         state.streams -= 1
+
+
+async def _may_still(request: Request) -> bool:
+    """Whether he who asked is still a reader: a stream must not outlive his token, nor his role."""
+    try:
+        caller: Caller = await request.app.state.caller(request)
+    except UnavailableError:
+        return False
+    return caller.standing >= Standing.READER
 
 
 def _look(database: Database, place: _Place | None) -> tuple[list[bytes], _Place]:

@@ -164,6 +164,7 @@ def test_a_service_that_is_not_public_answers_nobody(federation: Processes, tmp_
         ),
         ('# database = "postgresql:', 'database = "mysql:', "kind of the index's database"),
         ("port =", "prot =", "unknown key"),
+        ('# url = "https://', 'url = "http://', "[listen] url: expected https://"),
     ],
 )
 def test_settings_that_cannot_be_used_are_said_in_one_line(

@@ -274,3 +274,12 @@ def test_a_huge_body_is_not_read(desk: World, path: str) -> None:
     pieces = desk.ask(path, token, "POST", data=iter([b"x" * 5000] * 4))
     assert said.status_code == 413
     assert pieces.status_code in {200, 413}, "what no route reads is not read"
+
+
+def test_a_stream_of_events_ends_with_the_role_of_whoever_reads_it(desk: World) -> None:
+    with desk.ask("/events/live", desk.token("auditor"), stream=True) as answer:
+        lines = answer.iter_lines()
+        assert next(lines) == b"retry: 2000"
+        desk.happens(r.RolesChanged(account("auditor"), 0))
+        desk.read()
+        assert sum(line.startswith(b"data") for line in lines) <= 1, "it ends"
