@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from cli.ballots import standing
 from cli.output import Output
 from cli.service import READING_SECONDS, Failures, Monitor, Standings, log, serve, set_up_logs
 from cli.settings import MONITORING, Begun, asked_option, quoted, settings_options
-from ledger.errors import UsageError
+from ledger.errors import UnavailableError, UsageError
 from node.config import NodeConfig
 from node.plans import explain, explain_terms
 from storage import DirectoryStore, LocalFirst
@@ -154,13 +154,17 @@ def run(config: Path) -> None:
     signer = signer_of(KeyConfig(settings.key.keystore, settings.key.passphrase_file))
     # Opened once, and kept where what comes after has to be tried again: to read a long chain takes time.
     follower = cache(lambda: open_ledger(settings.chain, patience=READING_SECONDS))
-    # First of all the lock: a second node with this state must not even look busy.
-    with closing(settings.open_journal(settings.chain.ledger)) as journal:
+    with ExitStack() as held:
+        journal = cache(lambda: held.enter_context(closing(settings.open_journal(settings.chain.ledger))))
+        # First of all its lock: a second node with this state must not even look busy. A disk that is full
+        # may have room later.
+        with suppress(UnavailableError):
+            journal()
         serve(
             Monitor("node"),
             settings.monitoring,
             settings.poll_seconds,
-            lambda: _Turns(settings, signer, journal, follower()).take,
+            lambda: _Turns(settings, signer, journal(), follower()).take,
         )
 
 

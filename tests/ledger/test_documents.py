@@ -261,7 +261,7 @@ def test_an_edited_verdict_is_refused_by_the_root(result: Result, data) -> None:
     if "leaf" in verdict:
         verdict["num_examples"] = str(int(verdict["num_examples"]) ^ 1)
     elif "commitment" in verdict:
-        verdict["commitment"] = bytes(32).hex()
+        verdict["commitment"] = f"{int(verdict['commitment'], 16) ^ 1:064x}"
     else:
         value["verdicts"].remove(verdict)
     _refused(Result, rfc8785.dumps(value), Check.RESULT_ROOT)
