@@ -105,7 +105,7 @@ def test_a_process_that_is_killed_once_at_any_moment_loses_nothing(
             consortium.require_nothing_lost_or_done_twice()
             if consortium.deaths == 0:
                 break
-    assert moment > 100
+    assert moment > 50  # an aggregator makes fewer calls than a member
 
 
 def _among(outside: Mapping[int | None, Around], role: int | None) -> Around:
