@@ -86,7 +86,7 @@ class Desk:
         """
         message = SignInMessage.parse(text)
         ours = {
-            "domain": (message.domain.rpartition("://")[2], self.domain),
+            "domain": (self.domain if message.domain == self.url else message.domain, self.domain),
             "URI": (message.uri, self.url),
             "Chain ID": (message.chain_id, self.chain_id),
             "statement": (message.statement, STATEMENT),

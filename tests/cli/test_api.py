@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
+from api.access.saved import SavedTokens
+from api.client import Client
 from tests.chains import devnet
 from tests.cli.conftest import run_apart
-from tests.processes import FEDLEDGER, PATIENCE, Processes, free_port
+from tests.processes import FEDLEDGER, PASSPHRASE, PATIENCE, Processes, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,6 +151,26 @@ def test_a_service_that_is_not_public_answers_nobody(federation: Processes, tmp_
         paths = ["/runs", "/consortium", "/events/live", "/verifications", "/runs/1/rounds/1/bundle"]
         assert {api.get(path).status_code for path in paths} == {401}
         assert api.get("/health").status_code in {200, 503}
+
+
+def test_a_member_signs_in_and_sees_the_federation(federation: Processes, tmp_path: Path) -> None:
+    api = Api(tmp_path, federation)
+    text = api.config.read_text(encoding="utf-8")
+    api.config.write_text(text.replace("public = true", "public = false"), encoding="utf-8")
+    at = ("--api", f"http://127.0.0.1:{api.port}")
+    key = federation.home(1) / "key.json"
+    own = {"XDG_CONFIG_HOME": str(tmp_path / "own"), "FEDLEDGER_PASSPHRASE": PASSPHRASE}
+    with _running(api):
+        last = time.monotonic() + PATIENCE
+        while (done := run_apart("login", *at, "--key", key, **own)).code == 3:  # it is not up to date yet
+            assert time.monotonic() < last, done.err
+        assert (done.code, done.err) == (0, "")
+        assert "member 1, until" in run_apart("whoami", *at, **own).out
+        with_token = Client(at[1], token=SavedTokens(tmp_path / "own" / "fedledger" / "tokens").get(at[1]))
+        assert [run.run for run in with_token.runs()] == ["1"]
+        assert run_apart("logout", *at, **own).code == 0
+        assert run_apart("whoami", *at, **own).code == 2
+    assert PASSPHRASE not in api.log.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,11 @@ def test_a_message_that_is_not_the_one_asked_for_is_refused(desk: World, changes
     assert set(answer.json()) == {"type", "title", "status", "detail"}
 
 
+def test_a_domain_may_have_the_scheme_of_the_service_and_no_other(desk: World) -> None:
+    assert desk.sign_in("auditor", domain=desk.desk.url).status_code == 200
+    assert desk.sign_in("auditor", domain=desk.desk.url.replace("http:", "https:")).status_code == 400
+
+
 def test_a_message_that_was_changed_after_it_was_signed_is_refused(desk: World) -> None:
     message = desk.message("auditor")
     changed = str(message).replace(message.nonce, desk.terms()["nonce"])
