@@ -74,6 +74,7 @@ class Auditor:
         self._report = report
         self._absent = absent
         self._run = run
+        self._plans_missing: set[int] = set()
         self._progress = progress
 
     def audit(self) -> None:
@@ -101,18 +102,8 @@ class Auditor:
                 self._progress(done, total)
 
     def lacks_every_plan(self) -> bool:
-        """Whether there are runs, and the plan of none of them is among the payloads."""
-        terms = {run.terms.plan for run in self._wanted(self._follower.replay).values()}
-        return bool(terms) and all(self._is_missing(digest) for digest in terms)
-
-    def _is_missing(self, digest: bytes) -> bool:
-        try:
-            self._payloads.document(digest)
-        except PayloadMissing:
-            return True
-        except FedledgerError:
-            return False
-        return False
+        """Whether runs were looked at, and the plan of none of them was among the payloads."""
+        return bool(self._plans_missing) and self._plans_missing == self._report.run_heads.keys()
 
     # -- chain --------------------------------------------------------------------------------------------
 
@@ -200,6 +191,8 @@ class Auditor:
         try:
             plan = self._workspace.plan(run.terms.plan)
         except FedledgerError as error:
+            if isinstance(error, PayloadMissing):
+                self._plans_missing.add(number)
             what = "the plan, without which no round can be replayed"
             self._report.findings.append(Finding.of(error, Check.RESULT_PLAN, what=what, run=number))
             return None
