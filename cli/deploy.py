@@ -17,6 +17,7 @@ from contracts.client import Founder
 from contracts.client import deploy as create
 from contracts.endpoints import connect
 from ledger.errors import UnavailableError, UsageError
+from storage.files import whole_file
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -119,11 +120,15 @@ def deploy(
     ledger = to_checksum_address(deployment.round_ledger)
     config = ChainConfig.of(endpoints, chain.chain_id, deployment, confirmations)
     try:
-        out.write_text(config.toml(), encoding="utf-8")
-    except OSError as error:  # the contracts are there, so their addresses must not be lost
+        with whole_file(out, new=True) as file:
+            file.write(config.toml().encode())
+    except (
+        UsageError,
+        UnavailableError,
+    ) as error:  # the contracts are there, so their addresses must not be lost
         what = f"deployed, round ledger {ledger}, but cannot write {out}"
         raise UnavailableError(
-            what, expected="`fedledger network`, which writes it anew", got=error.strerror
+            what, expected="`fedledger network`, which writes it anew", got=error
         ) from error
     if not operators:
         output.note("no --operator: nobody can pause a run until the members vote for one")

@@ -14,6 +14,7 @@ from cli.output import Output
 from contracts.client import Deployment, RoundLedger
 from contracts.endpoints import connect
 from ledger.errors import UsageError
+from storage.files import whole_file
 
 __all__ = ["network"]
 
@@ -56,8 +57,6 @@ def network(endpoints: tuple[str, ...], ledger: bytes, confirmations: int, out: 
         raise UsageError("the contracts are not deep enough to be believed yet; try again later")
     deployment = Deployment(consortium, ledger, follower.history[0].position.block)
     config = ChainConfig.of(endpoints, chain.chain_id, deployment, confirmations)
-    try:
-        out.write_text(config.toml(), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {out}", got=error.strerror) from error
+    with whole_file(out, new=True) as file:
+        file.write(config.toml().encode())
     Output("text").say(f"network file: {out}")

@@ -216,8 +216,9 @@ class _Turns:
             if state.terms.plan not in accepted:
                 self._say_unaccepted(run, state)
                 continue
+            self._unaccepted.discard(run)
             with failures.collected():
-                service = self._service(run, accepted)
+                service = self._service(run)
                 step = service.step()
                 self._standings.tell(run, service.waiting)
                 if step is not None:
@@ -225,7 +226,7 @@ class _Turns:
                     yield step, {"run": run, "round": round_, "member": self._member}
         failures.raise_any()
 
-    def _service(self, run: int, accepted: frozenset[bytes]) -> NodeService:
+    def _service(self, run: int) -> NodeService:
         from node.service import NodeService  # noqa: PLC0415 - as above
 
         if run not in self._services:
@@ -236,7 +237,6 @@ class _Turns:
                 self._journal,
                 run,
                 data=self._settings.data,
-                accepted_plans=accepted,
                 seed=self._settings.seed,
                 stagger=self._settings.stagger_seconds,
                 threads=self._settings.threads,

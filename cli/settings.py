@@ -16,7 +16,6 @@ import click
 from aggregator.config import ChainConfig
 from cli.access import network_file_option, passphrase_option
 from cli.output import Output
-from ledger.errors import UsageError
 from storage.files import whole_file
 
 if TYPE_CHECKING:
@@ -122,10 +121,9 @@ class Begun:
         """Write the new file.
 
         Raises:
-            UsageError: it is there already, or cannot be written.
+            UsageError: it is there already.
+            UnavailableError: it cannot be written.
         """
-        if self.out.exists():
-            raise UsageError(f"{self.out} is there already", expected="a new file")
         with whole_file(self.out, new=True) as file:
             file.write(text.encode())
 

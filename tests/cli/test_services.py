@@ -192,7 +192,10 @@ def test_a_plan_whose_acceptance_was_taken_back_is_not_trained_any_more(url: str
         assert run_apart("node", "refuse", plan[:8], *config).complaint.endswith(": there is none yet")
         roles.start()
         roles.wait_for_log(2, "was not accepted here: `fedledger node accept")
-        roles.wait(lambda: len(roles.state().rounds[1].commitments) == 2, "the others' commitments")
+        roles.wait(
+            lambda: bool(roles.state().rounds) and len(roles.state().rounds[1].commitments) == 2,
+            "the others' commitments",
+        )
         assert 2 not in roles.state().rounds[1].commitments
         assert run_apart("node", "accept", plan[:8], "--yes", *config).code == 0
         roles.wait_for_certified(1)
