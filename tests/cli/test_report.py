@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli import charts
+from api import charts
 from cli.report import render, write_report
 from ledger.errors import UsageError
 
