@@ -94,6 +94,10 @@ class Client:
         """Let the token be good for longer."""
         return self._parsed(a.SignedIn, self._sent("POST", "/sign-in/renew"))
 
+    def browser_code(self) -> a.SignInCode:
+        """Return a code that lets a browser in, once."""
+        return self._parsed(a.SignInCode, self._sent("POST", "/sign-in/code"))
+
     def sign_out(self) -> None:
         """End the token."""
         self._parsed(a.SignedOut, self._sent("POST", "/sign-out"))

@@ -43,11 +43,13 @@ def _api_option(command: F) -> F:
     "--key", type=click.Path(path_type=Path), help="Keystore file of the key that signs; none to renew."
 )
 @passphrase_option
-def login(url: str, key: Path | None, passphrase_file: Path | None) -> None:
+@click.option("--browser", is_flag=True, help="Print a code, too, that lets a browser in.")
+def login(url: str, key: Path | None, passphrase_file: Path | None, *, browser: bool) -> None:
     """Sign in to an auditors' service with a key of the consortium.
 
     The token lies in a file of yours and is good for 15 minutes. Without --key it is renewed, up to 12 hours
-    after the sign-in.
+    after the sign-in. A browser is let in with a code, good once within two minutes, and has a token of its
+    own.
     """
     from api.access.saved import SavedTokens  # noqa: PLC0415 - help needs no FastAPI
     from api.client import Client  # noqa: PLC0415 - as above
@@ -59,7 +61,12 @@ def login(url: str, key: Path | None, passphrase_file: Path | None) -> None:
         client = Client(url)
         signed_in = client.sign_in(signer_of(KeyConfig(key, passphrase_file)))
         SavedTokens().put(url, signed_in.token)
-    Output("text").say(f"{url}: {_said(client.who_am_i())}")
+    output = Output("text")
+    output.say(f"{url}: {_said(client.who_am_i())}")
+    if browser:
+        made = client.browser_code()
+        output.say(f"open {url}/sign-in and enter this code, once, until {made.expires}:")
+        output.say(made.code)
 
 
 @click.command()

@@ -7,7 +7,6 @@ date for a minute, or has stopped for good, nobody is trusted.
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING
 from anyio.to_thread import run_sync
 from sqlalchemy import bindparam, select
 
+from api.access.sessions import cookie, token_of
+from api.access.tokens import LIFETIME
 from api.index import tables as t
 from api.index.database import foreign_errors
 from api.rest.callers import Caller, Standing, nobody
@@ -30,17 +31,19 @@ if TYPE_CHECKING:
     from api.access.desk import Desk
     from api.index.database import Database
 
-__all__ = ["LONGEST_BEHIND", "Freshness", "KnownCaller", "Registry", "bearer", "signed_in"]
+__all__ = ["LONGEST_BEHIND", "Freshness", "KnownCaller", "Registry", "signed_in"]
 
 LONGEST_BEHIND = 60.0
 """Seconds for which an index may not have been up to date, and still be believed."""
+
+_RENEW_BELOW = LIFETIME - 60
+"""Seconds below which a browser's token is renewed as it asks: once a minute at most, as that is a write."""
 
 _TROUBLE = select(t.cursor.c.trouble)
 _MEMBER = select(t.member.c.member).where(
     t.member.c.account == bindparam("account"), t.member.c.removed_at.is_(None)
 )
 _ROLES = select(t.role.c.roles).where(t.role.c.account == bindparam("account"))
-_BEARER = re.compile("bearer ([0-9A-Za-z_-]{43})", re.IGNORECASE)
 
 
 class Freshness:
@@ -127,21 +130,16 @@ def _standing(member: int | None, roles: Role) -> Standing:
     return Standing.READER if roles else Standing.NOBODY
 
 
-def bearer(request: Request) -> str | None:
-    """Return the token that a request carries; None where it carries none, or something else besides."""
-    said = request.headers.getlist("authorization")
-    found = _BEARER.fullmatch(said[0]) if len(said) == 1 else None
-    return found[1] if found else None
-
-
 def signed_in(desk: Desk) -> Callable[[Request], Awaitable[Caller]]:
     """Return what says who sends a request, by the token that it carries."""
 
     async def caller(request: Request) -> Caller:
-        token = bearer(request)
+        token = token_of(request)
         known = desk.tokens.get(token) if token is not None else None
-        if known is None:
+        if token is None or known is None:
             return await nobody(request)
+        if known.expires - desk.clock() < _RENEW_BELOW and cookie(request) is not None:
+            known = desk.tokens.renew(token) or known
         return replace(await desk.registry.find(known.account), expires=known.expires)
 
     return caller

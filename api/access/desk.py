@@ -17,18 +17,22 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from api.access.codes import Codes
 from api.access.message import SignInMessage, spelled_time
 from api.access.nonces import LIFETIME, Nonces
 from api.access.records import SignInTerms
 from api.access.signatures import signer
+from api.rest.answers import refused
+from api.rest.callers import Standing
 from ledger.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from api.access.callers import Registry
+    from api.access.callers import KnownCaller, Registry
     from api.access.tokens import Tokens
 
 __all__ = ["STATEMENT", "Desk"]
@@ -56,9 +60,11 @@ class Desk:
     registry: Registry
     clock: Callable[[], float] = time.time
     nonces: Nonces = field(init=False)
+    codes: Codes = field(init=False)
 
     def __post_init__(self) -> None:
         self.nonces = Nonces(self.clock)
+        self.codes = Codes(self.clock)
 
     @property
     def domain(self) -> str:
@@ -99,6 +105,18 @@ class Desk:
         if signer(text, signature) != message.account:
             raise UsageError("signature of the sign-in", expected="that of the message's address")
         return message
+
+    async def known(self, account: bytes) -> KnownCaller:
+        """Return what an account is, if the consortium knows it.
+
+        Raises:
+            HTTPException: 403: it does not.
+            UnavailableError: the index cannot tell.
+        """
+        found = await self.registry.find(account)
+        if found.standing is Standing.NOBODY:
+            raise refused(HTTPStatus.FORBIDDEN, "expected a key that the consortium knows")
+        return found
 
     def _require_timely(self, message: SignInMessage) -> None:
         now = self.clock()

@@ -9,7 +9,15 @@ from pydantic import Field
 from api.access.message import MAX_MESSAGE
 from api.rest.records import Address, Index, Record, Role, Time
 
-__all__ = ["SignInRequest", "SignInTerms", "SignedIn", "SignedOut", "WhoAmI"]
+__all__ = [
+    "SessionBegun",
+    "SignInCode",
+    "SignInRequest",
+    "SignInTerms",
+    "SignedIn",
+    "SignedOut",
+    "WhoAmI",
+]
 
 _TOKEN = "q5HmO0c1nGkY4yHkL7xk1g0W7cJmO1X2bV9d8s3tQ0A"  # noqa: S105 - an example
 _MESSAGE = """\
@@ -45,6 +53,7 @@ class SignInRequest(Record):
     signature: str = Field(
         pattern="^0x[0-9a-fA-F]{130}$", examples=["0x" + "5f" * 64 + "1b"], description="EIP-191, 65 bytes"
     )
+    cookie: bool = Field(default=False, description="for a page of the service: the token in a cookie")
 
 
 class SignedIn(Record):
@@ -52,6 +61,21 @@ class SignedIn(Record):
 
     token: str = Field(pattern="^[0-9A-Za-z_-]{43}$", examples=[_TOKEN])
     expires: Time = Field(description="unless it is renewed")
+
+
+class SessionBegun(Record):
+    """A browser has a token in its cookie."""
+
+    expires: Time = Field(description="unless the browser asks for something before")
+
+
+class SignInCode(Record):
+    """What lets a browser in, once, as the same account."""
+
+    code: str = Field(
+        pattern="^([a-z2-7]{4}-){7}[a-z2-7]{4}$", examples=["q5hm-o2c3-ngky-4yhk-l7xk-3g6w-7cjm-o4xz"]
+    )
+    expires: Time
 
 
 class SignedOut(Record):

@@ -1,17 +1,28 @@
 """Routes on signing in and out."""
 
-from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
 
-from api.access.callers import KnownCaller, bearer
 from api.access.desk import Desk
-from api.access.records import SignedIn, SignedOut, SignInRequest, SignInTerms, WhoAmI
-from api.rest.answers import PROBLEMS, refused
+from api.access.records import (
+    SessionBegun,
+    SignedIn,
+    SignedOut,
+    SignInCode,
+    SignInRequest,
+    SignInTerms,
+    WhoAmI,
+)
+from api.access.sessions import bearer, begin_session, end_session, require_own_page, token_of
+from api.rest.answers import PROBLEMS
 from api.rest.callers import Standing, least, unknown
+from api.rest.records import Record
 from api.rest.rows import address, text_time
 from ledger.records import Role
+
+if TYPE_CHECKING:
+    from api.access.callers import KnownCaller
 
 __all__ = ["router"]
 
@@ -34,17 +45,32 @@ async def nonce(request: Request) -> Response:
     return _answer(_desk(request).terms())
 
 
-@router.post(**_route("/sign-in", SignedIn))
+@router.post(**_route("/sign-in", SignedIn | SessionBegun))
 async def sign_in(request: Request, wanted: SignInRequest) -> Response:
     """Check a signed message, and return a token. Only keys that the consortium knows get one."""
+    if wanted.cookie:
+        require_own_page(request)  # another site's page would let the browser in as somebody else
     desk = _desk(request)
     message = desk.judge(wanted.message, bytes.fromhex(wanted.signature[2:]))
-    known = await desk.registry.find(message.account)
-    if known.standing is Standing.NOBODY:
-        raise refused(HTTPStatus.FORBIDDEN, "expected a key that the consortium knows")
+    await desk.known(message.account)
     desk.nonces.use(message.nonce)
     token, made = desk.tokens.issue(message.account)
-    return _answer(SignedIn(token=token, expires=text_time(made.expires)))
+    expires = text_time(made.expires)
+    if not wanted.cookie:
+        return _answer(SignedIn(token=token, expires=expires))
+    response = _answer(SessionBegun(expires=expires))
+    begin_session(request, response, token)
+    return response
+
+
+@router.post(**_route("/sign-in/code", SignInCode, Standing.READER))
+async def code(request: Request) -> Response:
+    """Return a code that lets a browser in as the token's owner: within two minutes, once."""
+    if bearer(request) is None:  # a browser that is in needs none
+        raise unknown()
+    caller: KnownCaller = request.state.caller
+    made, end = _desk(request).codes.make(caller.account)
+    return _answer(SignInCode(code=made, expires=text_time(end)))
 
 
 @router.post(**_route("/sign-in/renew", SignedIn, Standing.READER))
@@ -60,10 +86,12 @@ async def renew(request: Request) -> Response:
 @router.post(**_route("/sign-out", SignedOut))
 async def sign_out(request: Request) -> Response:
     """End the token that the request carries."""
-    token = bearer(request)
+    token = token_of(request)
+    response = _answer(SignedOut(signed_out=True))
     if token is not None:
         _desk(request).tokens.end(token)
-    return _answer(SignedOut(signed_out=True))
+        end_session(request, response)
+    return response
 
 
 @router.get(**_route("/who-am-i", WhoAmI, Standing.READER))
@@ -88,7 +116,7 @@ def _desk(request: Request) -> Desk:
     return desk
 
 
-def _answer(record: SignInTerms | SignedIn | SignedOut | WhoAmI) -> Response:
+def _answer(record: Record) -> Response:
     return Response(
         record.model_dump_json(), media_type="application/json", headers={"Cache-Control": "no-store"}
     )

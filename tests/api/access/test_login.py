@@ -15,7 +15,7 @@ from api.access.saved import SavedTokens
 from api.client import Client
 from cli.main import cli
 from ledger.errors import UnavailableError, UsageError
-from tests.api.access.desks import KEYS, START
+from tests.api.access.desks import KEYS, START, account
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +66,15 @@ def test_who_logs_in_is_known_until_he_logs_out(desk: World, key: list[str], set
     assert isinstance(run("whoami", *at).exception, UsageError)
     assert desk.ask("/runs", token).status_code == 401
     assert run("logout", *at).exit_code == 0
+
+
+def test_a_login_for_a_browser_prints_a_code_that_is_good_once(desk: World, key: list[str]) -> None:
+    done = run("login", "--api", desk.desk.url, "--browser", *key)
+    assert done.exit_code == 0, done.output
+    *_, page, code = done.output.splitlines()
+    assert page.startswith(f"open {desk.desk.url}/sign-in ")
+    assert desk.desk.codes.redeem(code) == account("auditor")
+    assert desk.desk.codes.redeem(code) is None
 
 
 def test_logging_out_of_a_sign_in_that_is_over_removes_it(desk: World, key: list[str]) -> None:

@@ -51,6 +51,7 @@ ROUTES = {
     "GET /verifications/{number}": "reader",
     "GET /who-am-i": "reader",
     "POST /sign-in": "nobody",
+    "POST /sign-in/code": "reader",
     "POST /sign-in/nonce": "nobody",
     "POST /sign-in/renew": "reader",
     "POST /sign-out": "nobody",
@@ -97,7 +98,7 @@ def test_a_route_answers_those_that_it_should_and_no_others(shared: World, route
 def test_routes_of_sign_in_answer_as_documented(shared: World) -> None:
     token = shared.token("auditor")
     document = schemathesis.openapi.from_url(f"{shared.desk.url}/v1/openapi.json")
-    paths = {"/v1/sign-in", "/v1/sign-in/nonce", "/v1/sign-in/renew", "/v1/who-am-i"}
+    paths = {"/v1/sign-in", "/v1/sign-in/nonce", "/v1/sign-in/code", "/v1/sign-in/renew", "/v1/who-am-i"}
     operations = [found.ok() for found in document.get_all_operations() if found.ok().path in paths]
     assert len(operations) == len(paths)
     for operation in operations:
@@ -119,7 +120,7 @@ def test_routes_of_sign_in_show_examples(shared: World) -> None:
         for operation in document["paths"][path].values():
             assert operation["responses"]["200"]["content"]["application/json"]["example"]
     asked = document["paths"]["/v1/sign-in"]["post"]["requestBody"]["content"]["application/json"]["example"]
-    assert set(asked) == {"message", "signature"}
+    assert set(asked) == {"message", "signature", "cookie"}
 
 
 def test_nothing_of_a_token_or_signature_is_in_an_error(shared: World) -> None:
