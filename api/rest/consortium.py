@@ -22,7 +22,17 @@ from api.rest.records import (
 )
 from api.rest.routing import Digest, MemberIndex, reads
 
-__all__ = ["router"]
+__all__ = [
+    "EVENTS",
+    "HISTORY",
+    "MEMBERS",
+    "PLANS",
+    "ROLES",
+    "find_consortium",
+    "find_member",
+    "find_plan",
+    "router",
+]
 
 router = APIRouter(tags=["consortium"])
 
@@ -34,13 +44,13 @@ _history = select(
     (t.event.c.block == t.consortium_event.c.block) & (t.event.c.log_index == t.consortium_event.c.log_index),
 )
 _place = (t.consortium_event.c.block, t.consortium_event.c.log_index)
-_MEMBERS = Listing("members", select(t.member), (t.member.c.member,), rows.member)
-_HISTORY = Listing(
+MEMBERS = Listing("members", select(t.member), (t.member.c.member,), rows.member)
+HISTORY = Listing(
     "history", _history, _place, rows.consortium_event, filters={"member": t.consortium_event.c.member}
 )
-_ROLES = Listing("roles", select(t.role), (t.role.c.account,), rows.role_holder, texts=frozenset({"account"}))
-_PLANS = Listing("plans", select(t.terms), (t.terms.c.block, t.terms.c.log_index), rows.plan, descending=True)
-_EVENTS = Listing(
+ROLES = Listing("roles", select(t.role), (t.role.c.account,), rows.role_holder, texts=frozenset({"account"}))
+PLANS = Listing("plans", select(t.terms), (t.terms.c.block, t.terms.c.log_index), rows.plan, descending=True)
+EVENTS = Listing(
     "events",
     select(t.event),
     (t.event.c.block, t.event.c.log_index),
@@ -57,56 +67,73 @@ _VOTES = (
 )
 
 
+def find_consortium(reading: Reading) -> dict[str, Any]:
+    """Return the consortium."""
+    newest, cursor = reading.first(_NEWEST), reading.cursor
+    return {
+        "ledger": f"eip155:{cursor.chain_id}:0x{cursor.round_ledger.hex()}",
+        "consortium": rows.address(cursor.consortium),
+        "round_ledger": rows.address(cursor.round_ledger),
+        "epoch": newest.epoch if newest else 0,
+        "members": [row.member for row in reading.all(_PRESENT)],
+        "accumulator": newest.accumulator.hex() if newest else None,
+        "runs": str(reading.first(_RUNS)[0] or 0),
+    }
+
+
+def find_member(reading: Reading, member: int) -> dict[str, Any]:
+    """Return a member.
+
+    Raises:
+        HTTPException: there is none of that index.
+    """
+    row = reading.first(_MEMBER, member=member)
+    if row is None:
+        raise not_found(f"there is no member {member}")
+    return rows.member(row)
+
+
+def find_plan(reading: Reading, terms: bytes) -> dict[str, Any]:
+    """Return terms by their digest, with the votes on them.
+
+    Raises:
+        HTTPException: nobody put such terms to the vote.
+    """
+    row = reading.first(_TERMS, digest=terms)
+    if row is None:
+        raise not_found("there are no such terms")
+    votes = [rows.vote(vote) for vote in reading.all(_VOTES, ballot=row.ballot)]
+    return {**rows.plan(row), "votes": votes}
+
+
 @reads(router, "/consortium", One[Consortium])
 async def consortium(request: Request) -> Response:
     """Return the consortium as its events made it."""
-
-    def make(reading: Reading) -> dict[str, Any]:
-        newest, cursor = reading.first(_NEWEST), reading.cursor
-        return {
-            "item": {
-                "ledger": f"eip155:{cursor.chain_id}:0x{cursor.round_ledger.hex()}",
-                "consortium": rows.address(cursor.consortium),
-                "round_ledger": rows.address(cursor.round_ledger),
-                "epoch": newest.epoch if newest else 0,
-                "members": [row.member for row in reading.all(_PRESENT)],
-                "accumulator": newest.accumulator.hex() if newest else None,
-                "runs": str(reading.first(_RUNS)[0] or 0),
-            }
-        }
-
-    return await answer(request, make)
+    return await answer(request, lambda reading: {"item": find_consortium(reading)})
 
 
 @reads(router, "/consortium/history", Page[ConsortiumEvent])
 async def consortium_history(request: Request, limit: Limit = 50, after: After = None) -> Response:
     """List the consortium's events, the first one first, with the accumulator behind each."""
-    return await answer(request, lambda reading: _HISTORY.page(reading, limit, after))
+    return await answer(request, lambda reading: HISTORY.page(reading, limit, after))
 
 
 @reads(router, "/consortium/roles", Page[RoleHolder])
 async def consortium_roles(request: Request, limit: Limit = 50, after: After = None) -> Response:
     """List accounts that have, or had, a role."""
-    return await answer(request, lambda reading: _ROLES.page(reading, limit, after))
+    return await answer(request, lambda reading: ROLES.page(reading, limit, after))
 
 
 @reads(router, "/members", Page[Member])
 async def members(request: Request, limit: Limit = 50, after: After = None) -> Response:
     """List members, removed ones included."""
-    return await answer(request, lambda reading: _MEMBERS.page(reading, limit, after))
+    return await answer(request, lambda reading: MEMBERS.page(reading, limit, after))
 
 
 @reads(router, "/members/{member}", One[Member])
 async def member(request: Request, member: MemberIndex) -> Response:
     """Return a member."""
-
-    def make(reading: Reading) -> dict[str, Any]:
-        row = reading.first(_MEMBER, member=member)
-        if row is None:
-            raise not_found(f"there is no member {member}")
-        return {"item": rows.member(row)}
-
-    return await answer(request, make)
+    return await answer(request, lambda reading: {"item": find_member(reading, member)})
 
 
 @reads(router, "/members/{member}/history", Page[ConsortiumEvent])
@@ -114,27 +141,19 @@ async def member_history(
     request: Request, member: MemberIndex, limit: Limit = 50, after: After = None
 ) -> Response:
     """List what happened to a member and what it voted for, the first event first."""
-    return await answer(request, lambda reading: _HISTORY.page(reading, limit, after, member=member))
+    return await answer(request, lambda reading: HISTORY.page(reading, limit, after, member=member))
 
 
 @reads(router, "/plans", Page[Plan])
 async def plans(request: Request, limit: Limit = 50, after: After = None) -> Response:
     """List terms that were put to the vote, the newest first."""
-    return await answer(request, lambda reading: _PLANS.page(reading, limit, after))
+    return await answer(request, lambda reading: PLANS.page(reading, limit, after))
 
 
 @reads(router, "/plans/{terms}", One[PlanWithVotes])
 async def plan(request: Request, terms: Digest) -> Response:
     """Return terms by their digest, with the votes on them."""
-
-    def make(reading: Reading) -> dict[str, Any]:
-        row = reading.first(_TERMS, digest=bytes.fromhex(terms))
-        if row is None:
-            raise not_found("there are no such terms")
-        votes = [rows.vote(vote) for vote in reading.all(_VOTES, ballot=row.ballot)]
-        return {"item": {**rows.plan(row), "votes": votes}}
-
-    return await answer(request, make)
+    return await answer(request, lambda reading: {"item": find_plan(reading, bytes.fromhex(terms))})
 
 
 @reads(router, "/events", Page[Event])
@@ -145,4 +164,4 @@ async def events(
     after: After = None,
 ) -> Response:
     """List all events, the first one first."""
-    return await answer(request, lambda reading: _EVENTS.page(reading, limit, after, run=run))
+    return await answer(request, lambda reading: EVENTS.page(reading, limit, after, run=run))

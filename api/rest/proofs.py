@@ -18,7 +18,7 @@ from ledger import canonical, merkle
 from ledger.commitments import ZERO
 from ledger.documents import Outcome, Verdict
 
-__all__ = ["MAX_STEPS", "router"]
+__all__ = ["MAX_STEPS", "find_inclusion", "router"]
 
 router = APIRouter(tags=["proofs"])
 
@@ -47,6 +47,35 @@ def _verdict(row: Any) -> Verdict:
     return Verdict(row.member, outcome, leaf, row.num_examples, row.weight, row.check)
 
 
+def find_inclusion(reading: Reading, run: int, number: int, member: int) -> dict[str, Any]:
+    """Return the proof that a member's verdict is part of a round's certified result.
+
+    Raises:
+        HTTPException: there is no such result, or the member is not eligible in the round.
+    """
+    row = reading.first(_ROUND, run=run, round=number)
+    if row is None or row.verdicts_root is None:
+        raise not_found(f"round {number} of run {run} has no certified result that could be read")
+    verdicts = [_verdict(own) for own in reading.all(_VERDICTS, run=run, round=number)]
+    place = next((i for i, verdict in enumerate(verdicts) if verdict.member == member), None)
+    if place is None:
+        raise not_found(f"member {member} is not eligible in round {number} of run {run}")
+    documents = [verdict.document() for verdict in verdicts]
+    leaves = [merkle.leaf_hash(canonical.encode(document)) for document in documents]
+    return {
+        "run": str(run),
+        "round": number,
+        "member": member,
+        "result": row.result.hex(),
+        "verdict": documents[place],
+        "leaf_hash": leaves[place].hex(),
+        "leaf_index": place,
+        "tree_size": len(leaves),
+        "path": [node.hex() for node in merkle.inclusion_proof(place, leaves)],
+        "root": row.verdicts_root.hex(),
+    }
+
+
 @reads(router, "/runs/{run}/rounds/{round}/proofs/inclusion/{member}", One[Inclusion])
 async def inclusion(
     request: Request,
@@ -55,33 +84,7 @@ async def inclusion(
     member: MemberIndex,
 ) -> Response:
     """Prove that a member's verdict is part of a round's certified result."""
-
-    def make(reading: Reading) -> dict[str, Any]:
-        row = reading.first(_ROUND, run=run, round=round)
-        if row is None or row.verdicts_root is None:
-            raise not_found(f"round {round} of run {run} has no certified result that could be read")
-        verdicts = [_verdict(own) for own in reading.all(_VERDICTS, run=run, round=round)]
-        place = next((i for i, verdict in enumerate(verdicts) if verdict.member == member), None)
-        if place is None:
-            raise not_found(f"member {member} is not eligible in round {round} of run {run}")
-        documents = [verdict.document() for verdict in verdicts]
-        leaves = [merkle.leaf_hash(canonical.encode(document)) for document in documents]
-        return {
-            "item": {
-                "run": str(run),
-                "round": round,
-                "member": member,
-                "result": row.result.hex(),
-                "verdict": documents[place],
-                "leaf_hash": leaves[place].hex(),
-                "leaf_index": place,
-                "tree_size": len(leaves),
-                "path": [node.hex() for node in merkle.inclusion_proof(place, leaves)],
-                "root": row.verdicts_root.hex(),
-            }
-        }
-
-    return await answer(request, make)
+    return await answer(request, lambda reading: {"item": find_inclusion(reading, run, round, member)})
 
 
 @reads(router, "/runs/{run}/proofs/consistency", One[Consistency])

@@ -24,7 +24,21 @@ from api.rest.records import (
 )
 from api.rest.routing import Digest, MemberIndex, OfMember, OfRound, RoundNumber, RunNumber, reads
 
-__all__ = ["router"]
+__all__ = [
+    "ATTESTATIONS",
+    "CONTRIBUTIONS",
+    "DISPUTES",
+    "LINEAGE",
+    "METRICS",
+    "PLACES",
+    "PROPOSALS",
+    "ROUNDS",
+    "RUNS",
+    "find_round",
+    "find_run",
+    "find_shares",
+    "router",
+]
 
 router = APIRouter(tags=["runs"])
 
@@ -45,39 +59,39 @@ _documents = and_(
 _rounds = select(t.round_, t.document.c.state).join_from(t.round_, t.document, _documents, isouter=True)
 _models = select(t.round_).where(_r.model.is_not(None))
 
-_RUNS = Listing("runs", _runs, (t.run.c.run,), rows.run, filters={"terms": t.run.c.terms}, descending=True)
-_ROUNDS = Listing("rounds", _rounds, (_r.round,), rows.round_record, filters={"run": _r.run}, descending=True)
-_CONTRIBUTIONS = Listing(
+RUNS = Listing("runs", _runs, (t.run.c.run,), rows.run, filters={"terms": t.run.c.terms}, descending=True)
+ROUNDS = Listing("rounds", _rounds, (_r.round,), rows.round_record, filters={"run": _r.run}, descending=True)
+CONTRIBUTIONS = Listing(
     "contributions",
     select(t.contribution),
     (_c.round, _c.member),
     rows.contribution,
     filters={"run": _c.run, "round": _c.round, "member": _c.member, "verdict": _c.verdict},
 )
-_ATTESTATIONS = Listing(
+ATTESTATIONS = Listing(
     "attestations",
     select(t.attestation),
     (_a.round, _a.block, _a.log_index),
     rows.attestation,
     filters={"run": _a.run, "round": _a.round, "member": _a.member, "dispute": _a.dispute},
 )
-_DISPUTES = Listing(
+DISPUTES = Listing(
     "disputes",
     select(t.attestation).where(_a.dispute),
     (_a.run, _a.round, _a.block, _a.log_index),
     rows.attestation,
     descending=True,
 )
-_PROPOSALS = Listing(
+PROPOSALS = Listing(
     "proposals",
     select(t.proposal),
     (_p.round, _p.block, _p.log_index),
     rows.proposal,
     filters={"run": _p.run, "round": _p.round},
 )
-_LINEAGE = Listing("lineage", _models, (_r.round,), rows.model, filters={"run": _r.run}, descending=True)
-_PLACES = Listing("models", _models, (_r.run, _r.round), rows.model, filters={"model": _r.model})
-_METRICS = Listing(
+LINEAGE = Listing("lineage", _models, (_r.round,), rows.model, filters={"run": _r.run}, descending=True)
+PLACES = Listing("models", _models, (_r.run, _r.round), rows.model, filters={"model": _r.model})
+METRICS = Listing(
     "metrics",
     select(t.metric),
     (_m.round, _m.member, _m.name),
@@ -106,6 +120,36 @@ def _require_run(reading: Reading, run: int) -> None:
         raise not_found(f"there is no run {run}")
 
 
+def find_run(reading: Reading, run: int) -> dict[str, Any]:
+    """Return a run.
+
+    Raises:
+        HTTPException: there is none of that number.
+    """
+    row = reading.first(_RUN, run=run)
+    if row is None:
+        raise not_found(f"there is no run {run}")
+    return rows.run(row)
+
+
+def find_round(reading: Reading, run: int, number: int) -> dict[str, Any]:
+    """Return a round.
+
+    Raises:
+        HTTPException: there is none of that number in that run.
+    """
+    row = reading.first(_ROUND, run=run, round=number)
+    if row is None:
+        raise not_found(f"there is no round {number} of run {run}")
+    return rows.round_record(row, reading.cursor.time)
+
+
+def find_shares(reading: Reading, run: int, limit: int, after: str | None = None) -> dict[str, Any]:
+    """Return a page of members' parts in a run."""
+    total = int(reading.first(_TOTAL, run=run)[0] or 0)
+    return _SHARES.page(reading, limit, after, total, run=run)
+
+
 async def _of_run(
     request: Request, listing: Listing, run: int, limit: int, after: str | None, **filters: Any
 ) -> Response:
@@ -125,20 +169,13 @@ async def runs(
 ) -> Response:
     """List runs, the newest first."""
     of_terms = None if terms is None else bytes.fromhex(terms)
-    return await answer(request, lambda reading: _RUNS.page(reading, limit, after, terms=of_terms))
+    return await answer(request, lambda reading: RUNS.page(reading, limit, after, terms=of_terms))
 
 
 @reads(router, "/runs/{run}", One[Run])
 async def run(request: Request, run: RunNumber) -> Response:
     """Return a run."""
-
-    def make(reading: Reading) -> dict[str, Any]:
-        row = reading.first(_RUN, run=run)
-        if row is None:
-            raise not_found(f"there is no run {run}")
-        return {"item": rows.run(row)}
-
-    return await answer(request, make)
+    return await answer(request, lambda reading: {"item": find_run(reading, run)})
 
 
 @reads(router, "/runs/{run}/rounds", Page[Round])
@@ -147,7 +184,7 @@ async def rounds(request: Request, run: RunNumber, limit: Limit = 50, after: Aft
 
     def make(reading: Reading) -> dict[str, Any]:
         _require_run(reading, run)
-        return _ROUNDS.page(reading, limit, after, reading.cursor.time, run=run)
+        return ROUNDS.page(reading, limit, after, reading.cursor.time, run=run)
 
     return await answer(request, make)
 
@@ -155,14 +192,7 @@ async def rounds(request: Request, run: RunNumber, limit: Limit = 50, after: Aft
 @reads(router, "/runs/{run}/rounds/{round}", One[Round])
 async def round_(request: Request, run: RunNumber, round: RoundNumber) -> Response:  # noqa: A002 - the path's word
     """Return a round."""
-
-    def make(reading: Reading) -> dict[str, Any]:
-        row = reading.first(_ROUND, run=run, round=round)
-        if row is None:
-            raise not_found(f"there is no round {round} of run {run}")
-        return {"item": rows.round_record(row, reading.cursor.time)}
-
-    return await answer(request, make)
+    return await answer(request, lambda reading: {"item": find_round(reading, run, round)})
 
 
 @reads(router, "/runs/{run}/contributions", Page[Contribution])
@@ -177,7 +207,7 @@ async def contributions(
 ) -> Response:
     """List what eligible members did in a run's rounds, by round and member."""
     filters = {"round": of_round, "member": of_member, "verdict": of_verdict}
-    return await _of_run(request, _CONTRIBUTIONS, run, limit, after, **filters)
+    return await _of_run(request, CONTRIBUTIONS, run, limit, after, **filters)
 
 
 @reads(router, "/runs/{run}/rounds/{round}/contributions/{member}", One[Contribution])
@@ -203,7 +233,7 @@ async def proposals(
     request: Request, run: RunNumber, of_round: OfRound = None, limit: Limit = 50, after: After = None
 ) -> Response:
     """List proposed results, the first one first."""
-    return await _of_run(request, _PROPOSALS, run, limit, after, round=of_round)
+    return await _of_run(request, PROPOSALS, run, limit, after, round=of_round)
 
 
 @reads(router, "/runs/{run}/attestations", Page[Attestation])
@@ -218,26 +248,26 @@ async def attestations(
 ) -> Response:
     """List attestations, replaced and late ones included, the first one first."""
     filters = {"round": of_round, "member": of_member, "dispute": dispute}
-    return await _of_run(request, _ATTESTATIONS, run, limit, after, **filters)
+    return await _of_run(request, ATTESTATIONS, run, limit, after, **filters)
 
 
 @reads(router, "/disputes", Page[Attestation])
 async def disputes(request: Request, limit: Limit = 50, after: After = None) -> Response:
     """List attestations to another result than the certified one, in all runs, the newest run first."""
-    return await answer(request, lambda reading: _DISPUTES.page(reading, limit, after))
+    return await answer(request, lambda reading: DISPUTES.page(reading, limit, after))
 
 
 @reads(router, "/runs/{run}/models", Page[Model])
 async def models(request: Request, run: RunNumber, limit: Limit = 50, after: After = None) -> Response:
     """List a run's models, the newest first, each with its base, down to the genesis model."""
-    return await _of_run(request, _LINEAGE, run, limit, after)
+    return await _of_run(request, LINEAGE, run, limit, after)
 
 
 @reads(router, "/models/{model}", Page[Model])
 async def model_places(request: Request, model: Digest, limit: Limit = 50, after: After = None) -> Response:
     """List the certified rounds that came to a model."""
     digest = bytes.fromhex(model)
-    return await answer(request, lambda reading: _PLACES.page(reading, limit, after, model=digest))
+    return await answer(request, lambda reading: PLACES.page(reading, limit, after, model=digest))
 
 
 @reads(router, "/runs/{run}/metrics", Page[Metric])
@@ -252,7 +282,7 @@ async def metrics(
 ) -> Response:
     """List what members reported of the certified models on their own held-out rows: their claims."""
     filters = {"round": of_round, "member": of_member, "name": of_name}
-    return await _of_run(request, _METRICS, run, limit, after, **filters)
+    return await _of_run(request, METRICS, run, limit, after, **filters)
 
 
 @reads(router, "/runs/{run}/shares", Page[Share])
@@ -261,7 +291,6 @@ async def shares(request: Request, run: RunNumber, limit: Limit = 50, after: Aft
 
     def make(reading: Reading) -> dict[str, Any]:
         _require_run(reading, run)
-        total = int(reading.first(_TOTAL, run=run)[0] or 0)
-        return _SHARES.page(reading, limit, after, total, run=run)
+        return find_shares(reading, run, limit, after)
 
     return await answer(request, make)

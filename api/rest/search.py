@@ -13,7 +13,7 @@ from api.rest.routing import reads
 from ledger.cid import parse_cid
 from ledger.errors import UsageError
 
-__all__ = ["router"]
+__all__ = ["find", "router"]
 
 router = APIRouter(tags=["search"])
 
@@ -67,18 +67,20 @@ async def search(
     q: Annotated[str, Query(max_length=100, description="a digest, CID or address", examples=["5f" * 32])],
 ) -> Response:
     """Find where a digest, a CID or an address occurs; at most ten places of a kind."""
-    value = _value(q.strip())
+    return await answer(request, lambda reading: {"items": find(reading, q), "next": None})
+
+
+def find(reading: Reading, text: str) -> list[dict[str, Any]]:
+    """Return the places where a digest, a CID or an address occurs.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    value = _value(text.strip())
     kinds = _ADDRESSES if len(value) == 20 else _DIGESTS
-
-    def make(reading: Reading) -> dict[str, Any]:
-        found = [
-            _found(kind, href, row)
-            for kind, href, wanted in kinds
-            for row in reading.all(wanted, value=value)
-        ]
-        return {"items": found, "next": None}
-
-    return await answer(request, make)
+    return [
+        _found(kind, href, row) for kind, href, wanted in kinds for row in reading.all(wanted, value=value)
+    ]
 
 
 def _value(text: str) -> bytes:

@@ -15,7 +15,7 @@ from api.rest.records import One, Page, Verification, VerificationRequest
 from api.rest.routing import reads
 from api.verifications import Job
 
-__all__ = ["router"]
+__all__ = ["JobNumber", "require_place", "router"]
 
 router = APIRouter(tags=["verifications"])
 
@@ -24,6 +24,19 @@ _ROUND = select(t.round_.c.run).where(
 )
 _RUN = select(t.run.c.run).where(t.run.c.run == bindparam("run"))
 JobNumber = Annotated[str, Path(pattern="^[0-9a-f]{16}$", examples=["0000000000000001"])]
+
+
+def require_place(reading: Reading, run: int, number: int | None) -> dict[str, Any]:
+    """Return nothing where there is such a run, and such a round of it if one is named.
+
+    Raises:
+        HTTPException: there is none.
+    """
+    there = reading.first(_RUN, run=run) if number is None else reading.first(_ROUND, run=run, round=number)
+    if there is None:
+        of_round = "" if number is None else f"round {number} of "
+        raise not_found(f"there is no {of_round}run {run}")
+    return {}
 
 
 @router.post(
@@ -36,18 +49,7 @@ JobNumber = Annotated[str, Path(pattern="^[0-9a-f]{16}$", examples=["00000000000
 )
 async def verify(request: Request, wanted: VerificationRequest) -> Response:
     """Replay a run from chain and payloads. The job's address comes back in `Location`."""
-
-    def require(reading: Reading) -> dict[str, Any]:
-        place = {"run": int(wanted.run), "round": wanted.round}
-        there = (
-            reading.first(_RUN, run=place["run"]) if wanted.round is None else reading.first(_ROUND, **place)
-        )
-        if there is None:
-            of_round = f"round {wanted.round} of " if wanted.round else ""
-            raise not_found(f"there is no {of_round}run {wanted.run}")
-        return {}
-
-    await answer(request, require, tagged=False)
+    await answer(request, lambda reading: require_place(reading, int(wanted.run), wanted.round), tagged=False)
     job = request.app.state.verifications.submit(int(wanted.run), wanted.round)
     headers = {"Location": f"/v1/verifications/{job.id}"}
     return Response(orjson.dumps(_record(job)), HTTPStatus.ACCEPTED, headers, "application/json")
