@@ -73,6 +73,13 @@ class Section:
             raise self.wrong(key, 'a list of texts, ["…"]', value)
         return tuple(value)
 
+    def optional_texts(self, key: str) -> tuple[str, ...]:
+        """Take a list of texts, or an empty one where there is none."""
+        if key in self._left:
+            return self.texts(key)
+        self._known.append(key)
+        return ()
+
     def integer(self, key: str, low: int, high: int, default: int | None = None) -> int:
         """Take an integer from ``low`` to ``high``."""
         value = self._take(key, default)

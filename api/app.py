@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from api.access import routes as sign_in
+from api.dashboard import rounds as round_pages
+from api.dashboard import runs as run_pages
+from api.dashboard import static_files
+from api.dashboard.errors import tell
+from api.access.guard import Guard, GuardConfig
+from api.access.sessions import presented
 from api.rest import bundles, callers, consortium, health, live, proofs, runs, search, verifications
 from api.rest.answers import Kept, handle_errors
 from api.rest.documentation import documented
+from ledger.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from fastapi import Request
+    from starlette.types import ASGIApp
 
     from api.access.desk import Desk
     from api.index.database import Database
@@ -24,8 +32,29 @@ if TYPE_CHECKING:
 
 __all__ = ["create_app"]
 
-_MAX_BODY = 1 << 13
-"""Bytes of a request; a signed message is the largest."""
+_BODIES = {"/verify": 32 << 20}
+"""Bytes that a body may have, where that is not what the guard says."""
+
+
+class _Service(FastAPI):
+    """The application, with its guard before all else, so that nothing is answered without it."""
+
+    guard = GuardConfig()
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Put the guard before what FastAPI puts before the routes."""
+        return Guard(super().build_middleware_stack(), self.guard, self._account_of)
+
+    def _account_of(self, scope: Any) -> bytes | None:
+        desk: Desk | None = self.state.desk
+        if desk is None:
+            return None
+        token = presented(Request(scope))
+        try:
+            known = None if token is None else desk.tokens.get(token)
+        except UnavailableError:  # the routes say so, where it matters
+            return None
+        return None if known is None else known.account
 
 
 def create_app(
@@ -38,6 +67,7 @@ def create_app(
     bundle_folder: Path | None = None,
     health_of: Callable[[], tuple[bool, str]] = lambda: (True, ""),
     stopping: Callable[[], bool] = lambda: False,
+    guard: GuardConfig | None = None,
 ) -> FastAPI:
     """Return the service on an index.
 
@@ -50,8 +80,9 @@ def create_app(
         bundle_folder: where bundles lie until they are sent; the system's temporary folder where None.
         health_of: says whether the service is well, and what is the matter if not.
         stopping: says whether the service is about to end.
+        guard: whom it answers at all; whoever asks for a loopback name, as often as he likes, where None.
     """
-    app = FastAPI(
+    app = _Service(
         title="fedledger",
         version="1",
         description=__doc__,
@@ -59,8 +90,8 @@ def create_app(
         redoc_url=None,
         openapi_url="/v1/openapi.json",
         redirect_slashes=False,
-        max_body_size=_MAX_BODY,
     )
+    app.guard = replace(guard or GuardConfig(), bodies=_BODIES)
     app.state.database = database
     app.state.caller = caller
     app.state.verifications = jobs

@@ -6,17 +6,21 @@ import ipaddress
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from aggregator.config import ChainConfig, MonitoringConfig, StoreConfig, read_passphrase, read_sections
+from api.access.addresses import LOOPBACK_NAMES, host_name
+from api.access.guard import GuardConfig
 from ledger.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from aggregator.config import Section
+    from api.access.addresses import Network
 
 __all__ = ["ApiConfig", "ListenConfig"]
 
@@ -33,6 +37,7 @@ class ListenConfig:
         tls_key: PEM file with its private key.
         requests_per_minute: of one caller.
         url: where its users find it, if not at host and port: a proxy's address.
+        proxies: whose word it takes for where a request comes from (``X-Forwarded-For``).
     """
 
     host: str = "127.0.0.1"
@@ -42,6 +47,21 @@ class ListenConfig:
     tls_key: Path | None = None
     requests_per_minute: int = 600
     url: str | None = None
+    proxies: tuple[Network, ...] = ()
+
+    @property
+    def guard(self) -> GuardConfig:
+        """Whom it answers at all."""
+        host = ipaddress.ip_address(self.host)
+        own = {f"[{host}]" if host.version == 6 else str(host)}
+        if not self.public and self.url is not None:
+            own.add(host_name(urlsplit(self.url).netloc))
+        return GuardConfig(
+            hosts=frozenset(own | LOOPBACK_NAMES if host.is_loopback or host.is_unspecified else own),
+            requests_per_minute=self.requests_per_minute,
+            proxies=self.proxies,
+            tls=(self.address or "").startswith("https://"),
+        )
 
     @property
     def address(self) -> str | None:
@@ -66,6 +86,7 @@ class ListenConfig:
             tls_key=section.optional_path("tls_key"),
             requests_per_minute=section.integer("requests_per_minute", 1, 1_000_000, 600),
             url=_service_url(section.text("url", "-")),
+            proxies=_networks(section.optional_texts("proxies")),
         )
         section.end()
         config.require_usable()
@@ -159,6 +180,14 @@ def _service_url(url: str) -> str | None:
         expected = "https:// and a name in small letters, without a path; http:// on loopback alone"
         raise UsageError("[listen] url", expected=expected, got=url)
     return url
+
+
+def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(text) for text in texts)
+    except ValueError:
+        expected = 'addresses or networks such as "172.16.0.0/12"'
+        raise UsageError("[listen] proxies", expected=expected, got=", ".join(texts)) from None
 
 
 def _without_password(url: str) -> str | None:

@@ -102,6 +102,9 @@ public = {public}
 # tls_key = "key.pem"
 # Requests of one caller in a minute.
 requests_per_minute = 600
+# Proxies before it: addresses or networks whose X-Forwarded-For says who asks. Otherwise all who come through
+# a proxy and are not signed in count as one.
+# proxies = ["127.0.0.1"]
 # Where users find it, if not at host and port. Beyond loopback and without TLS of its own it must be set, or
 # nobody can sign in: the address of the proxy that has TLS.
 # url = "https://ledger.example.org"
@@ -145,6 +148,7 @@ def serve_(config: Path) -> None:
             bundle_folder=bundles,
             health_of=monitor.health,
             stopping=ending.is_set,
+            guard=settings.listen.guard,
         )
         with _answering(app, settings.listen, ending):
             serve(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from api.access.desk import Desk
 
-__all__ = ["bearer", "begin_session", "cookie", "end_session", "require_own_page", "token_of"]
+__all__ = ["bearer", "begin_session", "cookie", "end_session", "presented", "require_own_page", "token_of"]
 
 _TOKEN = "[0-9A-Za-z_-]{43}"  # noqa: S105 - a form
 _BEARER = re.compile(f"bearer ({_TOKEN})", re.IGNORECASE)
@@ -43,16 +43,19 @@ def cookie(request: Request) -> str | None:
     return token if _COOKIE.fullmatch(token) else None
 
 
+def presented(request: Request) -> str | None:
+    """Return the token that a request carries, whether or not it counts for it."""
+    return bearer(request) if "authorization" in request.headers else cookie(request)
+
+
 def token_of(request: Request) -> str | None:
     """Return the token that counts for a request; None where there is none.
 
     Raises:
         HTTPException: 403: it is in a cookie, would change something, and comes from no page of the service.
     """
-    token = cookie(request)
-    if token is None:
-        return bearer(request)
-    if request.method not in _SAFE:
+    token = presented(request)
+    if token is not None and request.method not in _SAFE and "authorization" not in request.headers:
         require_own_page(request)
     return token
 
