@@ -8,10 +8,6 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, Request
 
 from api.access import routes as sign_in
-from api.dashboard import rounds as round_pages
-from api.dashboard import runs as run_pages
-from api.dashboard import static_files
-from api.dashboard.errors import tell
 from api.access.guard import Guard, GuardConfig
 from api.access.sessions import presented
 from api.rest import bundles, callers, consortium, health, live, proofs, runs, search, verifications
