@@ -87,6 +87,8 @@ class Verifications:
         self._folder = folder
         self._replay = replay
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._closed = False
         self._jobs: dict[str, Job] = {}
         self._waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
         for path in sorted(folder.iterdir()):
@@ -153,9 +155,18 @@ class Verifications:
             holds = not document["findings"]
             self._put(replace(self._jobs[job.id], state="done", holds=holds, report=document))
 
+    def close(self) -> None:
+        """Write nothing from now on; a replay under way ends with the process, as if that had been killed."""
+        with self._writing:
+            self._closed = True
+
     def _put(self, job: Job, *, durably: bool = True) -> None:
         self._jobs[job.id] = job
-        if durably:
+        if not durably:
+            return
+        with self._writing:
+            if self._closed:
+                return
             unfinished = self._folder / f"{job.id}.part"
             unfinished.write_bytes(orjson.dumps(asdict(job)))
             unfinished.replace(self._folder / f"{job.id}.json")

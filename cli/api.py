@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import uvicorn
 
 from aggregator.config import ChainConfig
 from aggregator.connection import open_ledger
@@ -29,7 +26,9 @@ from api.verifications import Verifications
 from audit.bundles.export import export_bundle
 from audit.live import audit_live
 from cli.access import network_file_option
+from cli.http_server import answering
 from cli.output import Output
+from cli.saved_service import serve_saved
 from cli.service import Monitor, log, serve, set_up_logs
 from cli.settings import MONITORING, Begun, asked_option, quoted, store_section
 from contracts.client import Deployment
@@ -41,15 +40,12 @@ from storage.files import owned
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from fastapi import FastAPI, Request
+    from fastapi import Request
 
     from api.config import ListenConfig
     from api.rest.callers import Caller
 
 __all__ = ["api"]
-
-_LAST_ANSWERS = 5
-"""Seconds in which requests under way are answered once the service is asked to stop."""
 
 _config_option = click.option(
     "--config", type=click.Path(path_type=Path), default="api.toml", show_default=True, help="Its settings."
@@ -100,7 +96,7 @@ public = {public}
 # Certificate and private key (PEM) for TLS, unless a proxy has them.
 # tls_certificate = "certificate.pem"
 # tls_key = "key.pem"
-# Requests of one caller in a minute.
+# Requests of one caller in a minute; a sixth of them may come at once.
 requests_per_minute = 600
 # Proxies before it: addresses or networks whose X-Forwarded-For says who asks. Otherwise all who come through
 # a proxy and are not signed in count as one.
@@ -123,8 +119,24 @@ poll_seconds = 2
 
 @api.command(name="serve")
 @_config_option
-def serve_(config: Path) -> None:
+@click.option(
+    "--demo",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Instead: a folder that `fedledger demo` wrote, for everybody on this machine.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    help="With --demo: port on loopback.  [default: 8600, or any free one]",
+)
+def serve_(config: Path, folder: Path | None, port: int | None) -> None:
     """Follow the chain and answer over HTTP, until a signal comes."""
+    if folder is not None:
+        serve_saved(folder, Output("text"), port=port)
+        return
+    if port is not None:
+        raise UsageError("--port", expected="with --demo alone; api.toml has it otherwise")
     settings = ApiConfig.read(config)
     set_up_logs(settings.monitoring.log)
     monitor = Monitor("api")
@@ -150,7 +162,8 @@ def serve_(config: Path) -> None:
             stopping=ending.is_set,
             guard=settings.listen.guard,
         )
-        with _answering(app, settings.listen, ending):
+        with answering(app, settings.listen, ending) as address:
+            log.info("answers on %s/v1", address)
             serve(
                 monitor, settings.monitoring, settings.poll_seconds, lambda: _open(settings, database, fresh)
             )
@@ -220,47 +233,6 @@ def _indexing(settings: ApiConfig, database: Database) -> tuple[Indexer, Documen
         confirmations=settings.chain.confirmations,
     )
     return indexer, Documents(database.writer, settings.store.open(), indexer.ledger)
-
-
-@contextmanager
-def _answering(app: FastAPI, listen: ListenConfig, ending: threading.Event) -> Iterator[None]:
-    """Answer requests while the block runs."""
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    # asyncio sends at once (TCP_NODELAY) on sockets alone that say that they are TCP's.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((listen.host, listen.port))
-        listener.listen(256)
-    except OSError as error:
-        listener.close()
-        where = f"{listen.host} port {listen.port}"
-        raise UsageError(f"cannot listen on {where}", got=error.strerror or error) from error
-    server = uvicorn.Server(_server_settings(app, listen))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="http")
-    thread.start()
-    scheme = "https" if listen.tls_certificate else "http"
-    log.info("answers on %s://%s:%d/v1", scheme, listen.host, listener.getsockname()[1])
-    try:
-        yield
-    finally:
-        ending.set()
-        server.should_exit = True
-        thread.join()
-        listener.close()
-
-
-def _server_settings(app: FastAPI, listen: ListenConfig) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        ssl_certfile=listen.tls_certificate,
-        ssl_keyfile=listen.tls_key,
-        timeout_graceful_shutdown=_LAST_ANSWERS,
-        h11_max_incomplete_event_size=1 << 16,
-    )
 
 
 @api.group()

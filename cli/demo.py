@@ -19,6 +19,7 @@ from cli.experiment import DemoSettings, experiment_of
 from cli.metrics import metrics_document, round_line, round_metrics, show_metrics
 from cli.output import Output, format_option
 from cli.report import write_report
+from cli.saved_service import serve_saved
 from ledger.errors import UnavailableError, UsageError
 from node.tabular import Architecture
 from node.training import TrainingSettings
@@ -246,12 +247,21 @@ def _parameters(_ctx: click.Context, _param: click.Parameter, values: tuple[str,
     help="Worker threads for aggregation.",
 )
 @click.option("--arrival-seed", type=int, default=0, help="Shuffles who acts first; never changes the model.")
+@click.option(
+    "--serve/--no-serve",
+    "serve",
+    default=None,
+    help="Whether to keep the dashboard open in the end.  [default: serve; not with --format json]",
+)
 @format_option
 @click.pass_context
-def demo(ctx: click.Context, /, out: Path | None, format_: str, **options: Any) -> None:
+def demo(
+    ctx: click.Context, /, out: Path | None, *, serve: bool | None, format_: str, **options: Any
+) -> None:
     """Train a model among hospitals on this machine, each round certified on a chain, and audit it.
 
-    Writes model.safetensors, metrics.json, report.html, and all that `fedledger audit --demo` replays.
+    Writes model.safetensors, metrics.json, report.html, and all that `fedledger audit --demo` replays. Ends
+    with a dashboard on loopback, open until Ctrl-C; scripts say --no-serve.
     """
     settings = _settings(**options)
     output = Output(format_)
@@ -259,6 +269,8 @@ def demo(ctx: click.Context, /, out: Path | None, format_: str, **options: Any) 
     metrics = run_demo(settings, folder, output)
     show_metrics(metrics, folder, output)
     output.document(metrics | {"out": str(folder)})
+    if serve or (serve is None and format_ == "text"):
+        serve_saved(folder, output)
     ctx.exit(0 if metrics["audit"]["holds"] else 1)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from aggregator.config import MonitoringConfig
 
-__all__ = ["READING_SECONDS", "Failures", "Monitor", "Standings", "log", "serve", "set_up_logs"]
+__all__ = ["READING_SECONDS", "Failures", "Monitor", "Standings", "log", "serve", "set_up_logs", "stopping"]
 
 _LONGEST_WAIT = 60.0
 _REPEAT_SECONDS = 300.0
@@ -142,7 +142,7 @@ def _monitored(monitor: Monitor, port: int) -> Iterator[None]:
 
 
 @contextmanager
-def _stopping() -> Iterator[threading.Event]:
+def stopping() -> Iterator[threading.Event]:
     """An event that is set by the first SIGTERM or SIGINT; a second one ends the process at once."""
     stop = threading.Event()
     before: dict[int, Any] = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
@@ -192,7 +192,7 @@ def serve(
         UsageError: it cannot be made ready as configured, e.g. another chain, or a key of no member.
     """
     troubles = _Troubles(monitor)
-    with _monitored(monitor, config.port), _stopping() as stop:
+    with _monitored(monitor, config.port), stopping() as stop:
         turn = None
         while not stop.is_set():
             wait = poll_seconds

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import select, tuple_
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from api.index.tables import Row
-    from ledger.ports import PayloadStore
 
 __all__ = ["HELD", "MISSING", "NOT_VALID", "RETRIES", "WANTED", "Documents", "fingerprint", "name_document"]
 
@@ -94,6 +93,18 @@ def note(connection: Connection, before: Iterable[Row], after: Iterable[Row]) ->
     connection.execute(t.cursor.update().values(documents=value.to_bytes(32, "big")))
 
 
+class DocumentSource(Protocol):
+    """Where documents are asked for; a ``PayloadStore`` and a ``storage.Archive`` are one."""
+
+    def document(self, digest: bytes) -> bytes:
+        """Return a document, verified.
+
+        Raises:
+            PayloadMissing, PayloadCorrupt, UnavailableError
+        """
+        ...
+
+
 class Documents:
     """Asks the payload store for what is wanted, and writes what comes.
 
@@ -103,7 +114,7 @@ class Documents:
         ledger: which ledger; results and reports name it.
     """
 
-    def __init__(self, engine: Engine, store: PayloadStore, ledger: LedgerId) -> None:
+    def __init__(self, engine: Engine, store: DocumentSource, ledger: LedgerId) -> None:
         self._engine = engine
         self._store = store
         self._ledger = str(ledger)

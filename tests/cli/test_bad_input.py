@@ -47,7 +47,7 @@ def refused(run: Callable[..., Outcome], tmp_path: Path) -> Callable[..., str]:
 
     def call(*arguments: object, out: Path | None = None) -> str:
         before = state_of(tmp_path)
-        outcome = run("demo", "--rounds", 1, "--out", out or tmp_path / "out", *arguments)
+        outcome = run("demo", "--no-serve", "--rounds", 1, "--out", out or tmp_path / "out", *arguments)
         assert outcome.code == 2, outcome
         assert before == state_of(tmp_path)
         return outcome.complaint
@@ -151,7 +151,7 @@ def test_a_column_without_a_single_value_is_refused_unless_it_is_left_out(
         f"fedledger: {path}: column weight: expected a value in some row of some hospital, or the column left"
         " out, got nothing but missing cells"
     )
-    assert run("demo", *table, "--exclude", "weight", "--out", tmp_path / "without").code == 0
+    assert run("demo", "--no-serve", *table, "--exclude", "weight", "--out", tmp_path / "without").code == 0
 
 
 def test_the_label_cannot_be_left_out(
@@ -337,7 +337,9 @@ def test_training_that_diverges_is_one_line_and_leaves_nothing(
     path = write(tmp_path / "data.csv", rows)
     table = ("--data", path, "--label", "ill", "--site-column", "site")
     out = tmp_path / "new" / "folders" / "out"
-    outcome = run("demo", *table, *arguments, "--epochs", 60, "--learning-rate", 1000, "--out", out)
+    outcome = run(
+        "demo", "--no-serve", *table, *arguments, "--epochs", 60, "--learning-rate", 1000, "--out", out
+    )
     assert outcome.code == 2
     (line,) = outcome.err.splitlines()
     assert line.startswith(f"fedledger: {reason}")

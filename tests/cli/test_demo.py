@@ -111,7 +111,7 @@ def _leaves(value: Any, path: str = "") -> set[str]:
 def test_a_seed_gives_the_same_model_in_any_order_and_on_any_threads(
     run: Callable[..., Outcome], saved: Path, tmp_path: Path, arguments: tuple[object, ...]
 ) -> None:
-    assert run("demo", *SMALL, "--seed", 7, *arguments, "--out", tmp_path / "out").code == 0
+    assert run("demo", "--no-serve", *SMALL, "--seed", 7, *arguments, "--out", tmp_path / "out").code == 0
     assert model_of(saved) == model_of(tmp_path / "out")
 
 
@@ -122,14 +122,14 @@ def test_a_seed_gives_the_same_model_on_a_cpu_with_fewer_features(saved: Path, t
     if not features:
         pytest.skip("numpy has no faster code for this CPU that could be switched off")
     disabled = {"NPY_DISABLE_CPU_FEATURES": " ".join(features)}
-    outcome = run_apart("demo", *SMALL, "--seed", 7, "--out", tmp_path / "out", **disabled)
+    outcome = run_apart("demo", "--no-serve", *SMALL, "--seed", 7, "--out", tmp_path / "out", **disabled)
     assert outcome.code == 0, outcome
     assert "NPY_DISABLE_CPU_FEATURES" not in outcome.err  # numpy's complaint about what it cannot disable
     assert model_of(saved) == model_of(tmp_path / "out")
 
 
 def test_another_seed_gives_another_model(run: Callable[..., Outcome], saved: Path, tmp_path: Path) -> None:
-    assert run("demo", *SMALL, "--seed", 8, "--out", tmp_path / "out").code == 0
+    assert run("demo", "--no-serve", *SMALL, "--seed", 8, "--out", tmp_path / "out").code == 0
     assert model_of(saved) != model_of(tmp_path / "out")
 
 
@@ -177,7 +177,7 @@ def test_a_table_of_twelve_odd_hospitals_and_three_classes_trains_and_holds(
     path = own_table(tmp_path / "kliniken.csv")
     out = tmp_path / "out"
     settings = ("--rounds", 2, "--hidden", 8, "--proximal-mu", 0.1, "--epochs", 3)
-    outcome = run("demo", "--data", path, *OWN, *settings, "--out", out)
+    outcome = run("demo", "--no-serve", "--data", path, *OWN, *settings, "--out", out)
     assert outcome.code == 0, outcome.err
     metrics = json.loads((out / "metrics.json").read_bytes())
     names = ["7" if name == "007" else name.strip() for name in SITES]  # codes are numbers to the table
@@ -209,7 +209,7 @@ def test_nothing_of_a_table_but_its_columns_and_categories_gets_into_what_is_sha
     folder = tmp_path / "ward-7-secret-folder"
     folder.mkdir()
     path = own_table(folder / "kliniken.csv", SITES[:3])
-    assert run("demo", "--data", path, *OWN, "--rounds", 1, "--out", tmp_path / "out").code == 0
+    assert run("demo", "--no-serve", "--data", path, *OWN, "--rounds", 1, "--out", tmp_path / "out").code == 0
     shared = [p for p in (tmp_path / "out").rglob("*") if p.suffix not in {".json", ".html"} and p.is_file()]
     for file in [*shared, tmp_path / "out" / "federation.json"]:
         data = file.read_bytes()
@@ -231,7 +231,7 @@ def test_a_table_trains_under_each_strategy_and_holds(
 ) -> None:
     path = own_table(tmp_path / "kliniken.csv", SITES[:4], classes=2)
     out = tmp_path / "out"
-    outcome = run("demo", "--data", path, *OWN, *arguments, "--rounds", 1, "--out", out)
+    outcome = run("demo", "--no-serve", "--data", path, *OWN, *arguments, "--rounds", 1, "--out", out)
     assert outcome.code == 0, outcome.err
     metrics = json.loads((out / "metrics.json").read_bytes())
     assert strategy.items() <= metrics["strategy"]["parameters"].items()
@@ -245,7 +245,7 @@ def test_a_hospital_with_one_class_trains_and_has_no_auc(run: Callable[..., Outc
     path.write_text("\n".join(healthy) + "\n", encoding="utf-8")
     out = tmp_path / "out"
     # Twelve rows leave two held out: below the plan's minimum cell, so that hospital reports nothing.
-    assert run("demo", "--data", path, *OWN, "--rounds", 1, "--out", out).code == 0
+    assert run("demo", "--no-serve", "--data", path, *OWN, "--rounds", 1, "--out", out).code == 0
     metrics = json.loads((out / "metrics.json").read_bytes())
     alone = {row["member"]: row for row in metrics["comparison"]}
     assert alone[0]["auc"] is not None
@@ -259,7 +259,7 @@ def test_a_pooled_baseline_that_diverges_costs_no_result(run: Callable[..., Outc
     path = own_table(tmp_path / "kliniken.csv", classes=2)
     settings = ("--epochs", 2, "--learning-rate", 1000, "--proximal-mu", 0.5, "--rounds", 1)
     out = tmp_path / "out"
-    outcome = run("demo", "--data", path, *OWN, *settings, "--out", out)
+    outcome = run("demo", "--no-serve", "--data", path, *OWN, *settings, "--out", out)
     assert outcome.code == 0, outcome.err
     pooled, federated, *alone = json.loads((out / "metrics.json").read_bytes())["comparison"]
     scores = {"auc": None, "accuracy": None, "log_loss": None}
@@ -281,7 +281,7 @@ def test_a_real_cohort_by_region_trains_and_holds(run: Callable[..., Outcome], t
         out.writeheader()
         out.writerows(rows)
     arguments = ("--data", path, "--label", "E", "--site-column", "region", "--rounds", 2)
-    assert run("demo", *arguments, "--out", tmp_path / "out").code == 0
+    assert run("demo", "--no-serve", *arguments, "--out", tmp_path / "out").code == 0
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_bytes())
     assert [h["name"] for h in metrics["hospitals"]] == ["0", "1", "2", "3", "4", "5"]
     assert metrics["data"]["rows"] == len(rows)

@@ -62,7 +62,7 @@ def _average(base: NDArray[np.float32], name: str, updates: list[Any]) -> NDArra
 def test_a_demos_model_is_the_plain_average_of_what_its_hospitals_train(
     run: Callable[..., Outcome], tmp_path: Path
 ) -> None:
-    assert run("demo", "--out", tmp_path / "out").code == 0
+    assert run("demo", "--no-serve", "--out", tmp_path / "out").code == 0
     experiment = experiment_of(DemoSettings())
     write_model(tmp_path / "model", trained(experiment), experiment.task.tensors())
     assert (tmp_path / "model").read_bytes() == (tmp_path / "out" / MODEL_FILE).read_bytes()
@@ -121,7 +121,19 @@ def test_a_large_table_with_a_column_of_nothing_is_refused_and_without_it_trains
     path = tmp_path / "large.csv"
     rows = large_table(path, LARGE_MB)
     out = tmp_path / "out"
-    command = [FEDLEDGER, "demo", "--data", path, "--label", "ill", "--site-column", "site", "--rounds", "1"]
+    command = [
+        FEDLEDGER,
+        "demo",
+        "--no-serve",
+        "--data",
+        path,
+        "--label",
+        "ill",
+        "--site-column",
+        "site",
+        "--rounds",
+        "1",
+    ]
     refused = subprocess.run([*command, "--out", out], capture_output=True, check=False, encoding="utf-8")
     assert refused.returncode == 2
     assert refused.stderr.startswith(f"fedledger: {path}: column empty: expected a value")
@@ -155,7 +167,7 @@ def test_a_consortium_of_many_hospitals_certifies_a_round(
             ill = row // MANY % 2
             file.write(f"site-{row % MANY},{rng.gauss(ill, 0.5):.3f},{ill}\n")
     table = ("--data", path, "--label", "ill", "--site-column", "site")
-    outcome = run("demo", *table, "--rounds", 1, "--out", tmp_path / "out")
+    outcome = run("demo", "--no-serve", *table, "--rounds", 1, "--out", tmp_path / "out")
     assert outcome.code == 0, outcome.err
     assert f"{MANY} hospitals (12 rows each)" in outcome.out
     (round_,) = audit_demo(tmp_path / "out").rounds

@@ -204,7 +204,7 @@ def test_json_of_an_audit_that_finds_something_is_one_document_too(
 def test_json_of_a_demo_is_its_metrics_and_where_they_lie(
     run: Callable[..., Outcome], tmp_path: Path
 ) -> None:
-    outcome = run("demo", *SMALL, "--format", "json", "--out", tmp_path / "out")
+    outcome = run("demo", "--no-serve", *SMALL, "--format", "json", "--out", tmp_path / "out")
     document = json.loads(outcome.out)
     assert document.pop("out") == str(tmp_path / "out")
     assert document == json.loads((tmp_path / "out" / "metrics.json").read_bytes())
@@ -224,7 +224,7 @@ def test_a_refusal_has_no_document(run: Callable[..., Outcome], tmp_path: Path) 
 def test_a_disk_that_refuses_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     """A limit on the size of files stands for a full disk."""
     done = subprocess.run(
-        [FEDLEDGER, "demo", *SMALL, "--out", str(tmp_path / "out")],
+        [FEDLEDGER, "demo", "--no-serve", *SMALL, "--out", str(tmp_path / "out")],
         capture_output=True,
         check=False,
         encoding="utf-8",
@@ -261,7 +261,7 @@ class Running:
 
     def __init__(self, out: Path, rounds: int = 500) -> None:
         self.process = subprocess.Popen(
-            [FEDLEDGER, "demo", "--hospitals", "3", "--rounds", str(rounds), "--out", str(out)],
+            [FEDLEDGER, "demo", "--no-serve", "--hospitals", "3", "--rounds", str(rounds), "--out", str(out)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
@@ -326,8 +326,8 @@ def test_a_demo_that_is_killed_leaves_a_hidden_folder_and_does_not_stand_in_the_
     running.end()
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".out-")
-    assert run("demo", *SMALL, "--out", tmp_path / "out").code == 0
-    again = run("demo", *SMALL, "--out", tmp_path / "out")
+    assert run("demo", "--no-serve", *SMALL, "--out", tmp_path / "out").code == 0
+    again = run("demo", "--no-serve", *SMALL, "--out", tmp_path / "out")
     assert again.code == 2
     assert "is in use already" in again.complaint
 

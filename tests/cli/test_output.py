@@ -112,7 +112,7 @@ def test_away_from_a_terminal_there_is_neither_colour_nor_a_moving_bar(
     run: Callable[..., Outcome], saved: Path, tmp_path: Path, verb: str
 ) -> None:
     arguments = {
-        "demo": ("--hospitals", 2, "--rounds", 1, "--out", tmp_path / "out"),
+        "demo": ("--no-serve", "--hospitals", 2, "--rounds", 1, "--out", tmp_path / "out"),
         "audit": ("--demo", saved),
     }
     outcome = run(verb, *arguments[verb])
@@ -126,7 +126,7 @@ def test_a_demo_says_how_to_check_it_in_words_that_a_shell_takes(
     run: Callable[..., Outcome], tmp_path: Path
 ) -> None:
     folder = tmp_path / "it's a demo; really"
-    outcome = run("demo", "--hospitals", 2, "--rounds", 1, "--out", folder)
+    outcome = run("demo", "--no-serve", "--hospitals", 2, "--rounds", 1, "--out", folder)
     advice = outcome.out.splitlines()[-1].removeprefix("check it yourself: ")
     _, *arguments = shlex.split(advice)
     checked = run(*arguments)

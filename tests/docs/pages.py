@@ -32,11 +32,15 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """A command of a ``console`` block and the lines that the page shows below it."""
+    """A command of a ``console`` block and the lines that the page shows below it.
+
+    One that goes on ``until_interrupted`` gets Ctrl-C once it has printed the last of them.
+    """
 
     line: str
     shown: tuple[str, ...]
     exit_code: int
+    until_interrupted: bool = False
 
 
 def blocks(page: Path) -> list[Block]:
@@ -56,7 +60,10 @@ def commands(block: Block) -> list[Command]:
         elif line.strip():
             found[-1][1].append(line)
     code = int(block.option("exit") or 0)
-    return [Command(line, tuple(shown), code if line == found[-1][0] else 0) for line, shown in found]
+    endless = "until-interrupted" in block.info
+    return [
+        Command(line, tuple(shown), code if line == found[-1][0] else 0, endless) for line, shown in found
+    ]
 
 
 def prose(page: Path) -> str:
