@@ -10,6 +10,10 @@ from fastapi import FastAPI, Request
 from api.access import routes as sign_in
 from api.access.guard import Guard, GuardConfig
 from api.access.sessions import presented
+from api.dashboard import rounds as round_pages
+from api.dashboard import runs as run_pages
+from api.dashboard import static_files
+from api.dashboard.errors import tell
 from api.rest import bundles, callers, consortium, health, live, proofs, runs, search, verifications
 from api.rest.answers import Kept, handle_errors
 from api.rest.documentation import documented
@@ -98,12 +102,14 @@ def create_app(
     app.state.stopping = stopping
     app.state.streams = 0
     app.state.kept = Kept()
-    handle_errors(app)
+    handle_errors(app, tell)
     rooms = [health, live, consortium, runs, proofs, search, *([] if jobs is None else [verifications])]
     rooms += [] if bundle is None else [bundles]
     rooms += [] if desk is None else [sign_in]
     for routes in rooms:
         app.include_router(routes.router, prefix="/v1")
+    for pages in [static_files, run_pages, round_pages]:
+        app.include_router(pages.router)
     plain = app.openapi
     app.openapi = lambda: _cached(app, plain)  # type: ignore[method-assign]
     return app

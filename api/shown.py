@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -18,8 +19,6 @@ from ledger import checks
 from ledger.documents import Outcome
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from api.charts import Series
 
 __all__ = [
@@ -27,6 +26,7 @@ __all__ = [
     "Metric",
     "check_texts",
     "environment",
+    "look",
     "metric_of",
     "number",
     "printable",
@@ -98,12 +98,19 @@ _METRICS = {
 
 
 @cache
+def look() -> str:
+    """Return the style sheet that all pages share."""
+    return (Path(__file__).parent / "look.css").read_text(encoding="utf-8")
+
+
+@cache
 def environment(templates: Path) -> Environment:
     """Return what makes pages of a folder's templates, with the filters that all pages use."""
     made = Environment(
         loader=FileSystemLoader(templates),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_printed,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -113,6 +120,7 @@ def environment(templates: Path) -> Environment:
         count=_shown_count,
         percent=_shown_percent,
         seconds=_shown_seconds,
+        duration=_shown_duration,
         short=_shown_short,
         plural=_plural,
         ranges=_shown_ranges,
@@ -120,10 +128,15 @@ def environment(templates: Path) -> Environment:
     return made
 
 
+def _printed(value: Any) -> Any:
+    """Make a template's value fit to be printed; markup is our own, and was made of such values."""
+    return printable(value) if type(value) is str else value
+
+
 def printable(value: Any) -> Any:
     """Replace, in all texts, what does not print: control characters, reversed writing, lone surrogates."""
     if isinstance(value, str):
-        return "".join(c if c.isprintable() else "�" for c in value)
+        return value if value.isprintable() else "".join(c if c.isprintable() else "�" for c in value)
     if isinstance(value, Mapping):
         return {printable(key): printable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -192,6 +205,13 @@ def _shown_percent(value: object) -> str:
 def _shown_seconds(value: object) -> str:
     known = number(value)
     return _NONE if known is None else f"{known:.2f}"
+
+
+def _shown_duration(seconds: int) -> str:
+    """A duration in the largest unit that gives a whole number."""
+    units = (("day", 86_400), ("hour", 3600), ("minute", 60))
+    unit, size = next((each for each in units if seconds and seconds % each[1] == 0), ("second", 1))
+    return _plural(seconds // size, unit)
 
 
 def _shown_short(digest: str) -> str:

@@ -52,7 +52,7 @@ def render(metrics: Mapping[str, Any]) -> str:
     if metrics.get("format") != FORMAT:
         raise UsageError("metrics: format", expected=FORMAT, got=metrics.get("format"))
     clean = shown.printable(metrics)
-    style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
+    style = shown.look()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"

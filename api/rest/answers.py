@@ -11,6 +11,7 @@ import hashlib
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -30,14 +31,23 @@ from api.rest.records import Problem
 from ledger.errors import FedledgerError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fastapi import FastAPI
     from sqlalchemy import Connection
 
     from api.index.database import Database
 
-__all__ = ["PROBLEMS", "Kept", "Reading", "answer", "handle_errors", "not_found", "problem", "refused"]
+__all__ = [
+    "PROBLEMS",
+    "Kept",
+    "Reading",
+    "Teller",
+    "answer",
+    "handle_errors",
+    "not_found",
+    "problem",
+    "read",
+    "refused",
+]
 
 _log = logging.getLogger(__name__)
 _CURSOR = select(t.cursor)
@@ -115,8 +125,32 @@ async def answer(
         make: returns the answer but for the state of the index.
         tagged: whether the answer follows from the index alone, so that a client can keep it.
     """
+
+    def write(reading: Reading) -> bytes:
+        return orjson.dumps({"index": rows.index_state(reading.cursor), **make(reading)})
+
+    return await read(request, write, "application/json", tagged=tagged)
+
+
+async def read(
+    request: Request,
+    write: Callable[[Reading], bytes],
+    media_type: str,
+    *,
+    tagged: bool = True,
+    beside: str = "",
+) -> Response:
+    """Answer a request with what ``write`` makes of one look at the index, or with 304.
+
+    Args:
+        request: what was asked.
+        write: returns the answer's bytes.
+        media_type: what they are.
+        tagged: whether a client can keep the answer.
+        beside: what it follows from, beside the index and what was asked.
+    """
     database: Database = request.app.state.database
-    work = partial(_work, database, request, make, tagged)
+    work = partial(_work, database, request, write, media_type, tagged, beside)
     # A local file answers faster than a thread could be found; a server is waited for elsewhere.
     return work() if database.in_process else await run_sync(work)
 
@@ -124,8 +158,10 @@ async def answer(
 def _work(
     database: Database,
     request: Request,
-    make: Callable[[Reading], dict[str, Any]],
+    write: Callable[[Reading], bytes],
+    media_type: str,
     tagged: bool,
+    beside: str,
 ) -> Response:
     with foreign_errors("read the index"), database.reader.begin() as connection:
         cursor = connection.execute(_CURSOR).first()
@@ -133,21 +169,20 @@ def _work(
             raise UnavailableError("the index is being made; ask again in a moment")
         headers, tag = {"Cache-Control": "private, no-cache" if tagged else "no-store"}, ""
         if tagged:
-            headers["ETag"] = tag = _tag(cursor, request)
+            headers["ETag"] = tag = _tag(cursor, request, beside)
             if _matches(request.headers.get("if-none-match"), tag):
                 return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
             kept = request.app.state.kept.get(tag)
             if kept is not None:
-                return Response(kept, media_type="application/json", headers=headers)
-        document = {"index": rows.index_state(cursor), **make(Reading(connection, cursor))}
-    body = orjson.dumps(document)
+                return Response(kept, media_type=media_type, headers=headers)
+        body = write(Reading(connection, cursor))
     if tagged:
         request.app.state.kept.put(tag, body)
-    return Response(body, media_type="application/json", headers=headers)
+    return Response(body, media_type=media_type, headers=headers)
 
 
-def _tag(cursor: Any, request: Request) -> str:
-    asked = f"{cursor.number} {cursor.trouble} {request.url.path}?{request.url.query}".encode()
+def _tag(cursor: Any, request: Request, beside: str) -> str:
+    asked = f"{cursor.number} {cursor.trouble} {request.url.path}?{request.url.query} {beside}".encode()
     return f'"{hashlib.sha256(cursor.hash + cursor.documents + asked).hexdigest()[:32]}"'
 
 
@@ -177,35 +212,36 @@ def problem(status: int, detail: str | None, headers: dict[str, str] | None = No
     return Response(content, status, headers=headers, media_type="application/problem+json")
 
 
-def handle_errors(app: FastAPI) -> None:
-    """Answer each error as a problem; none says more than its one line."""
-    app.add_exception_handler(StarletteHTTPException, _of_http)
-    app.add_exception_handler(RequestValidationError, _of_validation)
-    app.add_exception_handler(FedledgerError, _of_ours)
-    app.add_exception_handler(Exception, _of_others)
+Teller = Callable[[Request, int, "str | None", "dict[str, str] | None"], Response]
+"""Makes the answer to a request that failed, of its status, one line, and headers."""
 
 
-async def _of_http(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, StarletteHTTPException)  # noqa: S101 - it is registered for these alone
-    return problem(error.status_code, error.detail, dict(error.headers or {}))
+def handle_errors(app: FastAPI, tell: Teller) -> None:
+    """Answer each error with what ``tell`` makes of it; none says more than its one line."""
 
+    async def of_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, StarletteHTTPException)  # noqa: S101 - it is registered for these alone
+        return tell(request, error.status_code, error.detail, dict(error.headers or {}))
 
-async def _of_validation(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for these alone
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}: {first['msg']}"[:300])
+    async def of_validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for these alone
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return tell(request, HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}: {first['msg']}"[:300], None)
 
+    async def of_ours(request: Request, error: Exception) -> Response:
+        if isinstance(error, UsageError):
+            return tell(request, HTTPStatus.BAD_REQUEST, str(error), None)
+        if isinstance(error, UnavailableError):
+            return tell(request, HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": "5"})
+        _log.error("a request failed: %s", error)
+        return tell(request, HTTPStatus.INTERNAL_SERVER_ERROR, None, None)
 
-async def _of_ours(_request: Request, error: Exception) -> Response:
-    if isinstance(error, UsageError):
-        return problem(HTTPStatus.BAD_REQUEST, str(error))
-    if isinstance(error, UnavailableError):
-        return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": "5"})
-    _log.error("a request failed: %s", error)
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, None)
+    async def of_others(request: Request, error: Exception) -> Response:
+        _log.error("%s failed with %s", request.url.path, type(error).__name__)
+        return tell(request, HTTPStatus.INTERNAL_SERVER_ERROR, None, None)
 
-
-async def _of_others(request: Request, error: Exception) -> Response:
-    _log.error("%s failed with %s", request.url.path, type(error).__name__)
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, None)
+    app.add_exception_handler(StarletteHTTPException, of_http)
+    app.add_exception_handler(RequestValidationError, of_validation)
+    app.add_exception_handler(FedledgerError, of_ours)
+    app.add_exception_handler(Exception, of_others)

@@ -75,7 +75,13 @@ class Listing:
         self._statement = cache(self._make_statement)
 
     def page(
-        self, reading: Reading, limit: int, after: str | None, *extra: Any, **filters: Any
+        self,
+        reading: Reading,
+        limit: int,
+        after: str | None,
+        *extra: Any,
+        behind: Sequence[Any] | None = None,
+        **filters: Any,
     ) -> dict[str, Any]:
         """Return ``items`` and ``next``.
 
@@ -84,6 +90,7 @@ class Listing:
             limit: how many items at most.
             after: the client's cursor.
             extra: handed to ``record`` behind the row.
+            behind: a key to go on behind, in the place of a cursor.
             filters: values by name; None for any.
 
         Raises:
@@ -94,7 +101,10 @@ class Listing:
         values = {"limit": limit + 1, **fixed}
         if after is not None:
             values |= self._decoded(after, fixed)
-        found = reading.all(self._statement(names, after is not None), **values)
+        elif behind is not None:
+            values |= {f"k_{i}": part for i, part in enumerate(behind)}
+        goes_on = after is not None or behind is not None
+        found = reading.all(self._statement(names, goes_on), **values)
         items = [self._record(row, *extra) for row in found[:limit]]
         more = len(found) > limit
         return {"items": items, "next": self._encoded(found[limit - 1], fixed) if more else None}
