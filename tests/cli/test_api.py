@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -78,6 +79,21 @@ class Api:
         found = [self.get(path).json() for path in paths]
         return [str(answer.get("item", answer.get("items"))) for answer in found]
 
+    def replay(self) -> str:
+        """Ask for a replay of run 1; returns the job's path."""
+        asked = requests.post(f"http://127.0.0.1:{self.port}/v1/verifications", json={"run": "1"}, timeout=30)
+        return asked.headers["Location"].removeprefix("/v1")
+
+    def outcome(self, job: str) -> dict[str, Any]:
+        """Wait until a replay is done."""
+        last = time.monotonic() + PATIENCE
+        while (item := self.get(job).json()["item"])["state"] in {"queued", "running"}:
+            assert time.monotonic() < last
+            time.sleep(0.05)
+        assert item["state"] == "done", item["error"]
+        found: dict[str, Any] = item
+        return found
+
 
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
@@ -127,16 +143,54 @@ def test_a_service_that_is_killed_again_and_again_answers_the_same(
         api.wait_until_read(head)
         assert api.answers() == answers
         assert run_apart("api", "index", "rebuild", "--config", str(api.config)).code == 2
-        asked = requests.post(f"http://127.0.0.1:{api.port}/v1/verifications", json={"run": "1"}, timeout=30)
-        job, last = asked.headers["Location"].removeprefix("/v1"), time.monotonic() + PATIENCE
-        while (state := api.get(job).json()["item"])["state"] not in {"done", "failed"}:
-            assert time.monotonic() < last
-            time.sleep(0.05)
-        assert (state["state"], state["holds"]) == ("done", True)
+        assert api.outcome(api.replay())["holds"] is True
         made = api.get("/runs/1/rounds/1/bundle")
         assert (made.status_code, len(made.content)) == (200, int(made.headers["Content-Length"]))
         assert list((tmp_path / "api" / "bundles").iterdir()) == []
         assert api.get("/runs/1/rounds/9/bundle").status_code == 400
+
+
+def test_a_replay_that_was_killed_is_told_of_and_can_be_asked_for_again(
+    federation: Processes, tmp_path: Path
+) -> None:
+    api = Api(tmp_path, federation)
+    head = federation.chain.head().number
+    killed: list[str] = []
+    with _running(api) as process:
+        api.wait_until_read(head)
+        answers = api.answers()
+        killed.append(api.replay())
+        process.kill()
+    with _running(api):
+        api.wait_until_read(head)
+        assert api.answers() == answers
+        assert [api.get(job).json()["item"]["state"] for job in killed] == ["interrupted"]
+        again = api.outcome(api.replay())
+        assert again["holds"] is True
+        listed = api.get("/verifications").json()["items"]
+        assert [job["state"] for job in listed] == ["done", "interrupted"]
+
+
+def test_a_bundle_whose_making_was_killed_is_made_anew_byte_for_byte(
+    federation: Processes, tmp_path: Path
+) -> None:
+    api = Api(tmp_path, federation)
+    head, unfinished = federation.chain.head().number, tmp_path / "api" / "bundles"
+    with _running(api) as process:
+        api.wait_until_read(head)
+        answers, whole = api.answers(), api.get("/runs/1/rounds/1/bundle").content
+        with ThreadPoolExecutor(1) as asking:
+            broken = asking.submit(api.get, "/runs/1/rounds/1/bundle")
+            while not any(unfinished.iterdir()):
+                assert not broken.done()
+            process.kill()
+            assert isinstance(broken.exception(PATIENCE), requests.RequestException)
+    assert any(unfinished.iterdir())
+    with _running(api):
+        api.wait_until_read(head)
+        assert list(unfinished.iterdir()) == []
+        assert api.answers() == answers
+        assert api.get("/runs/1/rounds/1/bundle").content == whole
 
 
 def test_a_service_that_is_not_public_answers_nobody(federation: Processes, tmp_path: Path) -> None:

@@ -141,9 +141,8 @@ def test_fields_of_stored_structs_are_in_the_order_of_the_page() -> None:
 
 
 def _options(command: click.Command) -> set[str]:
-    return {
-        name for p in command.params if isinstance(p, click.Option) for name in p.opts if name[:2] == "--"
-    }
+    options = [p for p in command.params if isinstance(p, click.Option)]
+    return {name for p in options for name in (*p.opts, *p.secondary_opts) if name[:2] == "--"}
 
 
 def test_options_named_in_any_page_exist() -> None:
