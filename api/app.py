@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 
+from api.access import log_routes
 from api.access import routes as sign_in
 from api.access.guard import Guard, GuardConfig
+from api.access.recorder import Recorder
 from api.access.sessions import presented
 from api.dashboard import rounds as round_pages
 from api.dashboard import runs as run_pages
@@ -42,8 +44,12 @@ class _Service(FastAPI):
     guard = GuardConfig()
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Put the guard before what FastAPI puts before the routes."""
-        return Guard(super().build_middleware_stack(), self.guard, self._account_of)
+        """Put the guard, and what records who looks, before what FastAPI puts before the routes."""
+        app = super().build_middleware_stack()
+        desk: Desk | None = self.state.desk
+        if desk is not None and desk.log is not None:
+            app = Recorder(app, desk.log, desk.clock)
+        return Guard(app, self.guard, self._account_of)
 
     def _account_of(self, scope: Any) -> bytes | None:
         desk: Desk | None = self.state.desk
@@ -106,6 +112,7 @@ def create_app(
     rooms = [health, live, consortium, runs, proofs, search, *([] if jobs is None else [verifications])]
     rooms += [] if bundle is None else [bundles]
     rooms += [] if desk is None else [sign_in]
+    rooms += [] if desk is None or desk.log is None else [log_routes]
     for routes in rooms:
         app.include_router(routes.router, prefix="/v1")
     for pages in [static_files, run_pages, round_pages]:

@@ -106,6 +106,20 @@ class Client:
         """Return what the token's owner is to the consortium now."""
         return self._parsed(a.WhoAmI, self._sent("GET", "/who-am-i"))
 
+    def access_log_head(self) -> a.AccessLogHead:
+        """Return where the access log ends, and behind which entry it is kept."""
+        return self._parsed(a.AccessLogHead, self._get("/access-log/head", {}))
+
+    def access_log(self, after: int = 0) -> Iterator[a.AccessLogEntry]:
+        """Yield who looked at what, behind an entry. Asking for it adds entries: it has no end."""
+        while True:
+            asked = {"after": after, "limit": 200}
+            items = self._parsed(a.AccessLogPage, self._get("/access-log", asked)).items
+            yield from items
+            if not items:
+                return
+            after = items[-1].number
+
     def _carry(self, token: str) -> None:
         self._session.auth = _Bearer(token)
 

@@ -15,6 +15,7 @@ from aggregator.config import ChainConfig
 from aggregator.connection import open_ledger
 from api.access.callers import Freshness, Registry, signed_in
 from api.access.desk import Desk
+from api.access.log import AccessLog
 from api.access.tokens import Tokens
 from api.app import create_app
 from api.config import ApiConfig
@@ -169,7 +170,7 @@ def serve_(config: Path, folder: Path | None, port: int | None) -> None:
             )
         database.close()
         if desk is not None:
-            desk.tokens.close()
+            desk.close()
 
 
 def _desk(settings: ApiConfig, database: Database, fresh: Freshness) -> Desk | None:
@@ -181,7 +182,8 @@ def _desk(settings: ApiConfig, database: Database, fresh: Freshness) -> Desk | N
         log.warning("nobody can sign in: api.toml: [listen] url is not set")
         return None
     tokens = Tokens(settings.state / "access.sqlite", time.time)
-    return Desk(url, settings.chain.chain_id, tokens, Registry(database, fresh.lasts))
+    log_of_looks = AccessLog(settings.state / "access-log.sqlite")
+    return Desk(url, settings.chain.chain_id, tokens, Registry(database, fresh.lasts), log=log_of_looks)
 
 
 def _caller(listen: ListenConfig, desk: Desk | None) -> Callable[[Request], Awaitable[Caller]]:

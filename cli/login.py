@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from api.access.records import WhoAmI
     from api.client import Client
 
-__all__ = ["login", "logout", "whoami"]
+__all__ = ["api_option", "login", "logout", "signed_in", "whoami"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-def _api_option(command: F) -> F:
+def api_option(command: F) -> F:
     """Add ``--api`` and hand the command the service's ``url``, checked."""
 
     @click.option("--api", required=True, help="The service's address, e.g. https://ledger.example.org.")
@@ -38,7 +38,7 @@ def _api_option(command: F) -> F:
 
 
 @click.command()
-@_api_option
+@api_option
 @click.option(
     "--key", type=click.Path(path_type=Path), help="Keystore file of the key that signs; none to renew."
 )
@@ -55,22 +55,22 @@ def login(url: str, key: Path | None, passphrase_file: Path | None, *, browser: 
     from api.client import Client  # noqa: PLC0415 - as above
 
     if key is None:
-        client = _signed_in(url)
+        client = signed_in(url)
         client.renew()
     else:
         client = Client(url)
-        signed_in = client.sign_in(signer_of(KeyConfig(key, passphrase_file)))
-        SavedTokens().put(url, signed_in.token)
+        made = client.sign_in(signer_of(KeyConfig(key, passphrase_file)))
+        SavedTokens().put(url, made.token)
     output = Output("text")
     output.say(f"{url}: {_said(client.who_am_i())}")
     if browser:
-        made = client.browser_code()
-        output.say(f"open {url}/sign-in and enter this code, once, until {made.expires}:")
-        output.say(made.code)
+        code = client.browser_code()
+        output.say(f"open {url}/sign-in and enter this code, once, until {code.expires}:")
+        output.say(code.code)
 
 
 @click.command()
-@_api_option
+@api_option
 def logout(url: str) -> None:
     """End the sign-in to an auditors' service."""
     from api.access.saved import SavedTokens  # noqa: PLC0415 - as above
@@ -85,17 +85,22 @@ def logout(url: str) -> None:
 
 
 @click.command()
-@_api_option
+@api_option
 @format_option
 def whoami(url: str, format_: str) -> None:
     """Say as whom you are signed in, and what you are to the consortium now."""
-    who = _signed_in(url).who_am_i()
+    who = signed_in(url).who_am_i()
     output = Output(format_)
     output.say(_said(who))
     output.document(who.model_dump())
 
 
-def _signed_in(url: str) -> Client:
+def signed_in(url: str) -> Client:
+    """Return a client with the token of ``login``.
+
+    Raises:
+        UsageError: there is none.
+    """
     from api.access.saved import SavedTokens  # noqa: PLC0415 - as above
     from api.client import Client  # noqa: PLC0415 - as above
 

@@ -35,6 +35,7 @@ class _Commands(click.Group):
     """
 
     _verbs: ClassVar[dict[str, tuple[str, str]]] = {
+        "access-log": ("cli.access_log", "Show who looked at what in an auditors' service."),
         "aggregator": ("cli.aggregator", "Run an aggregator."),
         "api": ("cli.api", "Answer questions about a ledger from an index, over HTTP."),
         "audit": ("cli.audit", "Replay a federation from its chain and payloads, byte for byte."),
@@ -63,7 +64,7 @@ class _Commands(click.Group):
         if cmd_name not in self._verbs:
             return None
         file, _ = self._verbs[cmd_name]
-        command: click.Command = getattr(import_module(file), cmd_name)
+        command: click.Command = getattr(import_module(file), cmd_name.replace("-", "_"))
         return command
 
     def resolve_command(

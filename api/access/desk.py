@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from api.access.callers import KnownCaller, Registry
+    from api.access.log import AccessLog
     from api.access.tokens import Tokens
 
 __all__ = ["STATEMENT", "Desk"]
@@ -52,6 +53,7 @@ class Desk:
         tokens: who is signed in.
         registry: who is what to the consortium.
         clock: seconds since 1970.
+        log: who looked at what; None where that is not kept.
     """
 
     url: str
@@ -59,6 +61,7 @@ class Desk:
     tokens: Tokens
     registry: Registry
     clock: Callable[[], float] = time.time
+    log: AccessLog | None = None
     nonces: Nonces = field(init=False)
     codes: Codes = field(init=False)
 
@@ -117,6 +120,12 @@ class Desk:
         if found.standing is Standing.NOBODY:
             raise refused(HTTPStatus.FORBIDDEN, "expected a key that the consortium knows")
         return found
+
+    def close(self) -> None:
+        """Close its files."""
+        self.tokens.close()
+        if self.log is not None:
+            self.log.close()
 
     def _require_timely(self, message: SignInMessage) -> None:
         now = self.clock()

@@ -7,9 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from api.access.message import MAX_MESSAGE
-from api.rest.records import Address, Index, Record, Role, Time
+from api.rest.records import Address, Digest, Index, Record, Role, Time
 
 __all__ = [
+    "AccessLogEntry",
+    "AccessLogHead",
+    "AccessLogPage",
+    "AccessLogPlace",
     "SessionBegun",
     "SignInCode",
     "SignInRequest",
@@ -92,3 +96,43 @@ class WhoAmI(Record):
     member: Index | None
     roles: list[Role]
     expires: Time = Field(description="when the token is over, unless it is renewed")
+
+
+EntryNumber = Annotated[int, Field(ge=0, lt=1 << 53, examples=[7])]
+
+
+class AccessLogEntry(Record):
+    """Somebody's look at something."""
+
+    number: EntryNumber
+    time: Time
+    account: Address
+    standing: Literal["nobody", "reader", "member", "auditor"]
+    method: str = Field(examples=["GET"])
+    route: str = Field(examples=["/v1/runs/{run}"], description="the path as the service declares it")
+    resource: dict[str, str] = Field(examples=[{"run": "12"}], description="what stood in the path")
+    status: int = Field(ge=100, le=599, examples=[200])
+    hash: Digest
+
+
+class AccessLogPage(Record):
+    """A part of the access log."""
+
+    items: list[AccessLogEntry]
+    next: str | None = Field(
+        examples=[None], description="ask with `after` for what follows; null at the end"
+    )
+
+
+class AccessLogPlace(Record):
+    """An entry's number and hash."""
+
+    number: EntryNumber
+    hash: Digest
+
+
+class AccessLogHead(Record):
+    """Where the access log ends, and behind which entry it is kept."""
+
+    head: AccessLogPlace
+    start: AccessLogPlace

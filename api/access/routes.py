@@ -52,7 +52,7 @@ async def sign_in(request: Request, wanted: SignInRequest) -> Response:
         require_own_page(request)  # another site's page would let the browser in as somebody else
     desk = _desk(request)
     message = desk.judge(wanted.message, bytes.fromhex(wanted.signature[2:]))
-    await desk.known(message.account)
+    request.state.caller = await desk.known(message.account)  # also for the access log
     desk.nonces.use(message.nonce)
     token, made = desk.tokens.issue(message.account)
     expires = text_time(made.expires)

@@ -13,7 +13,7 @@ from api.rest.answers import refused
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Caller", "Standing", "at_least", "least", "nobody", "public", "unknown"]
+__all__ = ["Caller", "Standing", "at_least", "least", "members_alone", "nobody", "public", "unknown"]
 
 
 class Standing(IntEnum):
@@ -34,17 +34,24 @@ class Caller(Protocol):
         """What he is to the consortium."""
         ...
 
+    @property
+    def member(self) -> int | None:
+        """The member for which he signs; None for none."""
+        ...
+
 
 class _Anybody:
     """Whoever asks where the service is public: he may read, and start replays."""
 
     standing = Standing.AUDITOR
+    member = None
 
 
 class _Nobody:
     """Whoever asks where nobody can sign in."""
 
     standing = Standing.NOBODY
+    member = None
 
 
 async def nobody(_request: Request) -> Caller:
@@ -63,15 +70,36 @@ def at_least(standing: Standing) -> Callable[[Request], Awaitable[None]]:
     async def check(request: Request) -> None:
         if standing is Standing.NOBODY:
             return  # who asks is not looked for: what is open to all needs neither token nor index
-        caller: Caller = await request.app.state.caller(request)
-        if caller.standing >= standing:
-            request.state.caller = caller
-            return
-        if caller.standing is Standing.NOBODY:
-            raise unknown()
-        raise refused(HTTPStatus.FORBIDDEN, f"expected {standing.name.lower()} at least")
+        caller = await _known(request)
+        if caller.standing < standing:
+            raise refused(HTTPStatus.FORBIDDEN, f"expected {standing.name.lower()} at least")
 
     return check
+
+
+async def _members_alone(request: Request) -> None:
+    """Check that the caller signs for a member, whatever else he is."""
+    caller = await _known(request)
+    if caller.member is None:
+        raise refused(HTTPStatus.FORBIDDEN, "expected a member")
+
+
+async def _known(request: Request) -> Caller:
+    """Return who asks, and leave it with the request, also where he is refused after all.
+
+    Raises:
+        HTTPException: 401: nobody who is known.
+    """
+    caller: Caller = await request.app.state.caller(request)
+    if caller.standing is Standing.NOBODY:
+        raise unknown()
+    request.state.caller = caller
+    return caller
+
+
+def members_alone() -> dict[str, Any]:
+    """Return what a route is declared with that answers members, and not auditors."""
+    return {"dependencies": [Depends(_members_alone)], "openapi_extra": {"x-least-standing": "members alone"}}
 
 
 def unknown() -> HTTPException:

@@ -15,6 +15,7 @@ from eth_utils.abi import collapse_if_tuple
 from eth_utils.crypto import keccak
 
 from api.access.desk import Desk
+from api.access.log import AccessLog
 from api.app import create_app
 from api.index.database import Database
 from api.verifications import Verifications
@@ -119,10 +120,10 @@ class _NoJobs(Verifications):
 
 
 class _NoDesk(Desk):
-    """Stands where people would sign in."""
+    """Stands where people would sign in, and be recorded."""
 
     def __init__(self) -> None:
-        pass
+        self.log = AccessLog.__new__(AccessLog)
 
 
 PARTS: dict[str, Callable[[], str]] = {

@@ -11,6 +11,7 @@ from eth_account.messages import encode_defunct
 
 from api.access.callers import Freshness, Registry, signed_in
 from api.access.desk import Desk
+from api.access.log import AccessLog
 from api.access.message import SignInMessage
 from api.access.tokens import Tokens
 from api.app import create_app
@@ -57,7 +58,8 @@ class World:
         tokens = Tokens(folder / "access.sqlite", lambda: self.now)
         registry = Registry(database, self.fresh.lasts)
         chain_id = self.chain.chain_id
-        self.desk = Desk("", chain_id, tokens, registry, clock=lambda: self.now)
+        log = AccessLog(folder / "access-log.sqlite")
+        self.desk = Desk("", chain_id, tokens, registry, clock=lambda: self.now, log=log)
         jobs = Verifications(folder / "jobs", lambda _run, _progress: AuditReport())
         self.app = create_app(
             database,
@@ -130,4 +132,4 @@ def world(folder: Path) -> Iterator[World]:
         with serving(made.app) as service, made.http:
             made.desk.url = service.url
             yield made
-        made.desk.tokens.close()
+        made.desk.close()
