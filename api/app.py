@@ -12,10 +12,9 @@ from api.access import routes as sign_in
 from api.access.guard import Guard, GuardConfig
 from api.access.recorder import Recorder
 from api.access.sessions import presented
-from api.dashboard import rounds as round_pages
-from api.dashboard import runs as run_pages
-from api.dashboard import static_files
+from api.dashboard.bundles import MAX_UPLOAD
 from api.dashboard.errors import tell
+from api.dashboard.routers import routers
 from api.rest import bundles, callers, consortium, health, live, proofs, runs, search, verifications
 from api.rest.answers import Kept, handle_errors
 from api.rest.documentation import documented
@@ -31,10 +30,11 @@ if TYPE_CHECKING:
     from api.index.database import Database
     from api.rest.callers import Caller
     from api.verifications import Verifications
+    from audit.bundles.policy import Policy
 
 __all__ = ["create_app"]
 
-_BODIES = {"/verify": 32 << 20}
+_BODIES = {"/verify": MAX_UPLOAD}
 """Bytes that a body may have, where that is not what the guard says."""
 
 
@@ -71,6 +71,7 @@ def create_app(
     desk: Desk | None = None,
     bundle: Callable[[int, int, Path], object] | None = None,
     bundle_folder: Path | None = None,
+    policy: Callable[[], Policy] | None = None,
     health_of: Callable[[], tuple[bool, str]] = lambda: (True, ""),
     stopping: Callable[[], bool] = lambda: False,
     guard: GuardConfig | None = None,
@@ -84,6 +85,7 @@ def create_app(
         desk: lets people sign in; None where nobody can.
         bundle: writes the bundle of a run's round to a new file; None where there are no bundles.
         bundle_folder: where bundles lie until they are sent; the system's temporary folder where None.
+        policy: makes the policy by which bundles are judged that come without one; None where there is none.
         health_of: says whether the service is well, and what is the matter if not.
         stopping: says whether the service is about to end.
         guard: whom it answers at all; whoever asks for a loopback name, as often as he likes, where None.
@@ -104,6 +106,7 @@ def create_app(
     app.state.desk = desk
     app.state.bundle = bundle
     app.state.bundle_folder = bundle_folder
+    app.state.policy = policy
     app.state.health = health_of
     app.state.stopping = stopping
     app.state.streams = 0
@@ -115,8 +118,8 @@ def create_app(
     rooms += [] if desk is None or desk.log is None else [log_routes]
     for routes in rooms:
         app.include_router(routes.router, prefix="/v1")
-    for pages in [static_files, run_pages, round_pages]:
-        app.include_router(pages.router)
+    for router in routers(replays=jobs is not None, signs_in=desk is not None):
+        app.include_router(router)
     plain = app.openapi
     app.openapi = lambda: _cached(app, plain)  # type: ignore[method-assign]
     return app

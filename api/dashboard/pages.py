@@ -54,24 +54,15 @@ def serves(router: APIRouter, path: str, standing: Standing = Standing.READER) -
     return router.get(path, response_class=Response, include_in_schema=False, **least(standing))
 
 
-def submits(
-    router: APIRouter, path: str, standing: Standing, *, max_body_size: int | None = None
-) -> Callable[[F], F]:
+def submits(router: APIRouter, path: str, standing: Standing) -> Callable[[F], F]:
     """Declare what a page's form is sent to.
 
     Args:
         router: where it belongs.
         path: its path.
         standing: from whom it is taken.
-        max_body_size: bytes of a request, if not as many as anywhere.
     """
-    return router.post(
-        path,
-        response_class=Response,
-        include_in_schema=False,
-        max_body_size=max_body_size,
-        **least(standing),
-    )
+    return router.post(path, response_class=Response, include_in_schema=False, **least(standing))
 
 
 def visitor(request: Request) -> dict[str, Any]:

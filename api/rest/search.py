@@ -13,7 +13,7 @@ from api.rest.routing import reads
 from ledger.cid import parse_cid
 from ledger.errors import UsageError
 
-__all__ = ["find", "router"]
+__all__ = ["find", "router", "value_of"]
 
 router = APIRouter(tags=["search"])
 
@@ -76,14 +76,20 @@ def find(reading: Reading, text: str) -> list[dict[str, Any]]:
     Raises:
         UsageError: it is none of these.
     """
-    value = _value(text.strip())
+    value = value_of(text)
     kinds = _ADDRESSES if len(value) == 20 else _DIGESTS
     return [
         _found(kind, href, row) for kind, href, wanted in kinds for row in reading.all(wanted, value=value)
     ]
 
 
-def _value(text: str) -> bytes:
+def value_of(text: str) -> bytes:
+    """Return the bytes of a digest, a CID or an address.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    text = text.strip()
     if re.fullmatch("0x[0-9a-fA-F]{40}", text):
         return bytes.fromhex(text[2:])
     if re.fullmatch("(0x)?[0-9a-fA-F]{64}", text):

@@ -74,29 +74,25 @@ function take(zone) {
 
 // -- a wallet in the browser (EIP-1193, EIP-4361) --
 
-function message(terms, address) {
-  const now = new Date();
-  const spelled = (time) => `${time.toISOString().slice(0, 19)}Z`;
-  return [
-    `${terms.domain} wants you to sign in with your Ethereum account:`, address, "", terms.statement, "",
-    `URI: ${terms.uri}`, `Version: ${terms.version}`, `Chain ID: ${terms.chain_id}`, `Nonce: ${terms.nonce}`,
-    `Issued At: ${spelled(now)}`, `Expiration Time: ${spelled(new Date(now.getTime() + 300000))}`,
-  ].join("\n");
-}
-
 async function post(path, body) {
   const headers = { "Content-Type": "application/json" };
-  const answer = await fetch(path, { method: "POST", headers, body: body && JSON.stringify(body) });
+  const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
   const said = await answer.json();
   if (!answer.ok) throw new Error(said.detail || "the service refused");
   return said;
+}
+
+async function message(address) {
+  const answer = await fetch("/sign-in/message", { method: "POST", body: new URLSearchParams({ address }) });
+  if (!answer.ok) throw new Error("the service refused");
+  return answer.text();
 }
 
 async function signIn(box) {
   const words = box.querySelector("[data-words]");
   try {
     const [address] = await window.ethereum.request({ method: "eth_requestAccounts" });
-    const text = message(await post("/v1/sign-in/nonce"), checksummed(address));
+    const text = await message(address);
     box.querySelector("pre").textContent = text;
     box.querySelector("pre").hidden = false;
     const hex = `0x${Array.from(new TextEncoder().encode(text), (b) => b.toString(16).padStart(2, "0")).join("")}`;
