@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 
-from api.access import log_routes
+from api.access import log_routes, payloads
 from api.access import routes as sign_in
 from api.access.guard import Guard, GuardConfig
 from api.access.recorder import Recorder
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from api.rest.callers import Caller
     from api.verifications import Verifications
     from audit.bundles.policy import Policy
+    from ledger.ports import PayloadStore
 
 __all__ = ["create_app"]
 
@@ -75,6 +76,7 @@ def create_app(
     health_of: Callable[[], tuple[bool, str]] = lambda: (True, ""),
     stopping: Callable[[], bool] = lambda: False,
     guard: GuardConfig | None = None,
+    store: PayloadStore | None = None,
 ) -> FastAPI:
     """Return the service on an index.
 
@@ -89,6 +91,7 @@ def create_app(
         health_of: says whether the service is well, and what is the matter if not.
         stopping: says whether the service is about to end.
         guard: whom it answers at all; whoever asks for a loopback name, as often as he likes, where None.
+        store: has the payloads that are handed out; None where none are.
     """
     app = _Service(
         title="fedledger",
@@ -110,10 +113,13 @@ def create_app(
     app.state.health = health_of
     app.state.stopping = stopping
     app.state.streams = 0
+    app.state.payloads = store
+    app.state.fetching = set()
     app.state.kept = Kept()
     handle_errors(app, tell)
     rooms = [health, live, consortium, runs, proofs, search, *([] if jobs is None else [verifications])]
     rooms += [] if bundle is None else [bundles]
+    rooms += [] if store is None else [payloads]
     rooms += [] if desk is None else [sign_in]
     rooms += [] if desk is None or desk.log is None else [log_routes]
     for routes in rooms:

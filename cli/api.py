@@ -162,6 +162,7 @@ def serve_(config: Path, folder: Path | None, port: int | None) -> None:
             health_of=monitor.health,
             stopping=ending.is_set,
             guard=settings.listen.guard,
+            store=settings.store.open(),
         )
         with answering(app, settings.listen, ending) as address:
             log.info("answers on %s/v1", address)

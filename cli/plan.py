@@ -15,6 +15,7 @@ from cli.access import ADDRESS, DIGEST, key_options, member_of, network_option, 
 from cli.ballots import plural, standing, terms_ballot, votes
 from cli.output import Output, format_option
 from ledger.commitments import terms_digest
+from ledger.documents import UPDATE_READERS
 from ledger.errors import UsageError
 from ledger.records import Role, Terms, quorum_of
 from node.plans import explain, explain_terms
@@ -61,6 +62,13 @@ def plan() -> None:
     "--rounds", type=click.IntRange(1, 10_000), default=5, show_default=True, help="Certified rounds."
 )
 @click.option("--strategy", default="fedavg", show_default=True, help="Aggregation rule.")
+@click.option(
+    "--update-readers",
+    type=click.Choice(UPDATE_READERS),
+    default=UPDATE_READERS[0],
+    show_default=True,
+    help="To whom the auditors' service hands updates.",
+)
 @click.option("--seed", type=click.IntRange(0, (1 << 53) - 1), default=7, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default="plan.json", show_default=True)
 def draft(
@@ -70,6 +78,7 @@ def draft(
     title: str | None,
     rounds: int,
     strategy: str,
+    update_readers: str,
     seed: int,
     out: Path,
 ) -> None:
@@ -87,7 +96,14 @@ def draft(
     strategy_named(strategy, {})
     frames = [read_table(file, label, exclude) for file in files]
     document = describe(frames, label=label, holdout=Holdout(seed=seed))
-    values = draft_of(title or f"Predicting {label}", document, rounds=rounds, rule=strategy, seed=seed)
+    values = draft_of(
+        title or f"Predicting {label}",
+        document,
+        rounds=rounds,
+        rule=strategy,
+        seed=seed,
+        update_readers=update_readers,
+    )
     try:
         out.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     except OSError as error:

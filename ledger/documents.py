@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_WEIGHT",
+    "UPDATE_READERS",
     "Limits",
     "MetricsPolicy",
     "Outcome",
@@ -35,6 +36,10 @@ __all__ = [
 
 MAX_WEIGHT = (1 << 29) - 1
 """Largest num_examples in a valid update: a binary32 times an integer below 2^29 is exact in binary64."""
+
+_MEMBERS = "members"
+UPDATE_READERS = ("members-and-auditors", _MEMBERS)
+"""To whom a plan may let services hand the updates' bytes."""
 
 _PLAN, _RESULT, _REPORT = "fedledger/plan/1", "fedledger/result/1", "fedledger/report/1"
 
@@ -81,6 +86,8 @@ class Plan:
         limits: bounds on an update.
         metrics: what members report.
         rounds: certified rounds after which a run of this plan is complete.
+        update_readers: to whom a service hands the updates' bytes: ``members`` or ``members-and-auditors``;
+            None, where the document does not say, is the latter.
     """
 
     title: str
@@ -92,6 +99,12 @@ class Plan:
     limits: Limits
     metrics: MetricsPolicy
     rounds: int
+    update_readers: str | None = None
+
+    @property
+    def auditors_read_updates(self) -> bool:
+        """Whether a service hands the updates' bytes to auditors, too."""
+        return self.update_readers != _MEMBERS
 
     @property
     def trainable(self) -> tuple[TensorSpec, ...]:
@@ -119,7 +132,8 @@ class Plan:
                     "max_num_examples": self.limits.max_num_examples,
                 },
                 "metrics": {"names": list(self.metrics.names), "min_cell": self.metrics.min_cell},
-                "privacy": {"encryption": "none"},
+                "privacy": {"encryption": "none"}
+                | ({} if self.update_readers is None else {"update_readers": self.update_readers}),
                 "rounds": self.rounds,
             }
         )
@@ -154,6 +168,10 @@ class Plan:
             ),
             metrics=MetricsPolicy(_names(metrics), metrics.integer("min_cell", 1)),
             rounds=top.integer("rounds", 1, (1 << 32) - 1),
+            # Older documents do not say it, and keep their digests.
+            update_readers=privacy.choice("update_readers", UPDATE_READERS)
+            if privacy.has("update_readers")
+            else None,
         )
         for fields in (top, model, strategy, limits, metrics, privacy):
             fields.end()

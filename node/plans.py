@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aggregator.config import Section
 from aggregator.strategies import strategy
 from ledger.canonical import read_json
-from ledger.documents import Limits, MetricsPolicy, Plan
+from ledger.documents import UPDATE_READERS, Limits, MetricsPolicy, Plan
 from ledger.errors import UsageError
 from ledger.tensors import encode_header
 from node.updates import write_model
@@ -50,6 +50,7 @@ def compose(
     max_num_examples: int = MAX_NUM_EXAMPLES,
     metrics: Sequence[str] | None = None,
     min_cell: int = MIN_CELL,
+    update_readers: str | None = None,
 ) -> Plan:
     """Return the plan of a task; ``max_bytes`` follows from the model's tensors.
 
@@ -65,6 +66,7 @@ def compose(
         max_num_examples: cap on an update's weight.
         metrics: names of what members report; None for all that the task has.
         min_cell: no metric is reported on fewer rows.
+        update_readers: to whom services hand updates' bytes; None for members and auditors.
     """
     specs = task.tensors()
     length = len(encode_header(specs, {})) + sum(spec.nbytes for spec in specs)
@@ -78,10 +80,19 @@ def compose(
         limits=Limits(length + _HEADER_ROOM, max_abs, max_num_examples),
         metrics=MetricsPolicy(tuple(task.metrics if metrics is None else metrics), min_cell),
         rounds=rounds,
+        update_readers=update_readers,
     )
 
 
-def draft_of(title: str, document: Mapping[str, Any], *, rounds: int, rule: str, seed: int) -> dict[str, Any]:
+def draft_of(
+    title: str,
+    document: Mapping[str, Any],
+    *,
+    rounds: int,
+    rule: str,
+    seed: int,
+    update_readers: str = UPDATE_READERS[0],
+) -> dict[str, Any]:
     """Return a draft with the usual limits, to be looked through and changed before it is proposed."""
     from node.tasks import task_from  # noqa: PLC0415 - torch is loaded where something is made of a task
 
@@ -91,6 +102,7 @@ def draft_of(title: str, document: Mapping[str, Any], *, rounds: int, rule: str,
         "strategy": {"name": rule, "parameters": {}},
         "limits": {"max_abs": MAX_ABS, "max_num_examples": MAX_NUM_EXAMPLES},
         "metrics": {"names": list(task_from(document).metrics), "min_cell": MIN_CELL},
+        "privacy": {"update_readers": update_readers},
         "genesis": {"seed": seed},
         "task": dict(document),
     }
@@ -126,7 +138,7 @@ def publish_draft(draft: Section, store: PayloadStore) -> Plan:
     from node.tasks import task_for, task_from  # noqa: PLC0415 - as above
 
     rule, limits = draft.table("strategy"), draft.table("limits")
-    metrics, genesis = draft.table("metrics"), draft.table("genesis")
+    metrics, genesis, privacy = draft.table("metrics"), draft.table("genesis"), draft.table("privacy")
     document = draft.mapping("task")
     settings: dict[str, Any] = {
         "rounds": draft.integer("rounds", 1, 10_000),
@@ -136,9 +148,10 @@ def publish_draft(draft: Section, store: PayloadStore) -> Plan:
         "max_num_examples": limits.integer("max_num_examples", 1, (1 << 29) - 1),
         "metrics": metrics.texts("names"),
         "min_cell": metrics.integer("min_cell", 1, 1 << 40),
+        "update_readers": privacy.choice("update_readers", UPDATE_READERS),
     }
     title, seed = draft.text("title"), genesis.integer("seed", 0, (1 << 53) - 1)
-    for section in (draft, rule, limits, metrics, genesis):
+    for section in (draft, rule, limits, metrics, genesis, privacy):
         section.end()
     strategy(settings["rule"], settings["parameters"])
     task = task_from(document)
@@ -168,11 +181,13 @@ def explain(plan: Plan) -> list[str]:
         f" {plan.limits.max_bytes:,} bytes; the number of rows trained on; on its held-out rows, if there are"
         f" at least {plan.metrics.min_cell}: {', '.join(plan.metrics.names)}"
     )
+    readers = "members and auditors" if plan.auditors_read_updates else "members alone"
     parameters = f" {json.dumps(dict(plan.parameters))}" if plan.parameters else ""
     return [
         *lines,
         f"model: {json.dumps(plan.task.get('model'))}, {elements:,} parameters",
         f"strategy: {plan.strategy}{parameters}",
+        f"who gets the updates from the auditors' service: {readers}",
         f"rounds: {plan.rounds} certified ones",
         leaving,
     ]

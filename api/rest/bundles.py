@@ -1,20 +1,15 @@
 """The route on proof bundles."""
 
-import os
-import tempfile
-from collections.abc import Iterator
 from functools import partial
 from http import HTTPStatus
-from pathlib import Path
-from typing import IO
 
 import anyio
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
 from api.rest.answers import PROBLEMS, refused
 from api.rest.callers import Standing, least
+from api.rest.files import file_answer
 from api.rest.routing import RoundNumber, RunNumber
 
 __all__ = ["router"]
@@ -24,7 +19,6 @@ router = APIRouter(tags=["proofs"])
 _one_at_a_time = anyio.Semaphore(1)
 """An export reads the ledger's whole history."""
 _MAX_WAITING = 4
-_PIECE = 1 << 18
 _EXAMPLE = "a file as docs/reference/bundles.md says"
 
 
@@ -44,20 +38,5 @@ async def bundle(
         raise refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many bundles are being made; ask again later")
     state = request.app.state
     async with _one_at_a_time:
-        with tempfile.TemporaryDirectory(prefix="bundle-", dir=state.bundle_folder) as folder:
-            path = Path(folder) / "bundle"
-            await run_sync(partial(state.bundle, run, round, path))
-            # Once it is open its name is not needed: nothing stays, however the answer ends.
-            file = path.open("rb")
-    headers = {
-        "Content-Length": str(os.fstat(file.fileno()).st_size),
-        "Content-Disposition": f'attachment; filename="run-{run}-round-{round}.bundle"',
-        "Cache-Control": "no-store",
-    }
-    return StreamingResponse(_pieces(file), media_type="application/octet-stream", headers=headers)
-
-
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(_PIECE):
-            yield piece
+        make = partial(state.bundle, run, round)
+        return await file_answer(make, f"run-{run}-round-{round}.bundle", state.bundle_folder)

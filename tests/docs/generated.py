@@ -22,6 +22,7 @@ from api.verifications import Verifications
 from cli.main import cli
 from contracts import artifacts
 from ledger import checks
+from storage import MemoryStore
 from tests.docs import worked_example
 from tests.docs.pages import PAGES, ROOT
 
@@ -100,7 +101,9 @@ def example() -> str:
 
 def routes() -> str:
     """Method, path, standing and meaning of each route of the ledger API."""
-    document = create_app(Database("sqlite://"), jobs=_NoJobs(), desk=_NoDesk(), bundle=print).openapi()
+    document = create_app(
+        Database("sqlite://"), jobs=_NoJobs(), desk=_NoDesk(), bundle=print, store=MemoryStore()
+    ).openapi()
     lines = ["| request | standing | answer |", "|---|---|---|"]
     for path, operations in sorted(document["paths"].items()):
         for method, operation in operations.items():

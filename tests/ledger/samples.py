@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from ledger.cid import PayloadRef
 from ledger.documents import (
     MAX_WEIGHT,
+    UPDATE_READERS,
     Limits,
     MetricsPolicy,
     Outcome,
@@ -65,6 +66,7 @@ plans = st.builds(
     limits=st.builds(Limits, counts, st.floats(0, 3.4028234663852886e38), st.integers(1, MAX_WEIGHT)),
     metrics=st.builds(MetricsPolicy, st.lists(texts, max_size=4, unique=True).map(tuple), counts),
     rounds=st.integers(1, 2**32 - 1),
+    update_readers=st.none() | st.sampled_from(UPDATE_READERS),
 )
 
 

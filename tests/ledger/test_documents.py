@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -215,6 +216,7 @@ OUT_OF_RANGE = [
     ("plan", ("model", "tensors", 0, "trainable"), [False]),
     ("plan", ("model", "tensors", 2, "trainable"), [True]),
     ("plan", ("privacy", "encryption"), ["", "x25519"]),
+    ("plan", ("privacy", "update_readers"), ["", "auditors", "everybody", "Members", None, ["members"]]),
     ("result", ("run",), ["-1", "01", str(2**256), "x", ""]),
     ("result", ("round",), [0, -1]),
     ("result", ("epoch",), [-1]),
@@ -313,6 +315,16 @@ def test_arbitrary_bytes_are_no_document(data: bytes) -> None:
 
 
 # -- what they say -------------------------------------------------------------------------------------------
+
+
+def test_a_plan_says_whether_auditors_get_updates_and_an_older_one_that_they_do() -> None:
+    assert PLAN.auditors_read_updates
+    assert b"update_readers" not in PLAN.encode(), "digests of plans that there are do not move"
+    for readers, auditors in (("members", False), ("members-and-auditors", True)):
+        plan = replace(PLAN, update_readers=readers)
+        assert Plan.parse(plan.encode()) == plan
+        assert plan.auditors_read_updates == auditors
+        assert plan.digest != PLAN.digest
 
 
 def test_a_plan_knows_the_tensors_of_an_update() -> None:

@@ -21,6 +21,7 @@ from audit.findings import AuditReport
 from benchmarks.ledger_rows import DEPLOYMENT
 from ledger import records as r
 from ledger.commitments import ZERO
+from storage import MemoryStore
 from tests.api.index.worlds import ForkingChain, opened, sqlite
 from tests.api.rest.serving import serving
 
@@ -48,6 +49,7 @@ class World:
     Attributes:
         now: the service's clock.
         ticks: its clock that never goes back.
+        store: payloads.
     """
 
     def __init__(self, folder: Path, database: Any) -> None:
@@ -55,6 +57,7 @@ class World:
         self.chain, self.database = ForkingChain(5), database
         self._indexer = Indexer(database, self.chain, DEPLOYMENT, approval_percent=0, predecessor=ZERO)
         self.fresh = Freshness(lambda: self.ticks)
+        self.store = MemoryStore()
         tokens = Tokens(folder / "access.sqlite", lambda: self.now)
         registry = Registry(database, self.fresh.lasts)
         chain_id = self.chain.chain_id
@@ -67,6 +70,7 @@ class World:
             jobs=jobs,
             desk=self.desk,
             bundle=lambda _run, _round, path: path.write_bytes(b"a bundle"),
+            store=self.store,
         )
         self.http = requests.Session()
         self.happens(r.KeyRotated(0, self.chain.ledger.account_of(0), account("member"), bytes(32), 6))

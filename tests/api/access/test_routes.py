@@ -32,6 +32,7 @@ ROUTES = {
     "GET /members/{member}": "reader",
     "GET /members/{member}/history": "reader",
     "GET /models/{model}": "reader",
+    "GET /payloads/{digest}": "reader",
     "GET /plans": "reader",
     "GET /plans/{terms}": "reader",
     "GET /runs": "reader",
@@ -82,7 +83,13 @@ def test_every_route_is_in_the_table(shared: World) -> None:
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_route_answers_those_that_it_should_and_no_others(shared: World, route: str, standing: str) -> None:
     method, path = route.split()
-    for name, value in (("member", "0"), ("run", "1"), ("round", "1"), ("number", "0" * 16)):
+    for name, value in (
+        ("member", "0"),
+        ("run", "1"),
+        ("round", "1"),
+        ("number", "0" * 16),
+        ("digest", "5f" * 32),
+    ):
         path = path.replace(f"{{{name}}}", value)
     path = path.replace("{model}", "5f" * 32).replace("{terms}", "5f" * 32)
     holder = HOLDERS[standing]
