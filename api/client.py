@@ -11,9 +11,13 @@ Example:
 
 from __future__ import annotations
 
+import re
+import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
+import urllib3
 from eth_account.messages import encode_defunct
 from pydantic import TypeAdapter, ValidationError
 
@@ -34,6 +38,9 @@ T = TypeVar("T")
 
 _MAX_ANSWER = 64 << 20
 """Bytes of an answer."""
+_MOST_WAITS = 5
+_SOON = re.compile("[1-5]?[0-9]")
+"""Seconds for which the client waits where the service says that it asks too often."""
 
 
 class _Bearer(requests.auth.AuthBase):
@@ -260,6 +267,10 @@ class Client:
         """Return a replay: its progress, and its report once it is done."""
         return self._one(r.Verification, f"/verifications/{number}")
 
+    def answer(self, path: str) -> bytes:
+        """Return the answer at a path below ``/v1``, as it came."""
+        return self._get(path, {})
+
     # -- requests -----------------------------------------------------------------------------------------
 
     def _one(self, kind: type[T], path: str, **asked: Any) -> T:
@@ -280,6 +291,21 @@ class Client:
         )
 
     def _sent(self, method: str, path: str, **options: Any) -> bytes:
+        for _ in range(_MOST_WAITS):
+            response, body = self._exchange(method, path, **options)
+            wait = response.headers.get("Retry-After", "")
+            if response.status_code != HTTPStatus.TOO_MANY_REQUESTS or not _SOON.fullmatch(wait):
+                break
+            time.sleep(int(wait))
+        if response.is_redirect:  # a token is for the service that it was asked of
+            raise UsageError("address of the ledger API", expected="the service's own", got="a redirection")
+        if response.ok:
+            return body
+        detail = self._parsed(r.Problem, body).detail
+        kind = UnavailableError if response.status_code >= 500 or response.status_code == 429 else UsageError
+        raise kind(f"the ledger API refuses {path}: {detail}")
+
+    def _exchange(self, method: str, path: str, **options: Any) -> tuple[requests.Response, bytes]:
         try:
             with self._session.request(
                 method,
@@ -290,17 +316,11 @@ class Client:
                 **options,
             ) as response:
                 body: bytes = response.raw.read(_MAX_ANSWER + 1, decode_content=True)
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise UnavailableError("the ledger API does not answer", got=type(error).__name__) from error
         if len(body) > _MAX_ANSWER:
             raise UnavailableError("an answer", expected=f"at most {_MAX_ANSWER} bytes", got="more")
-        if response.is_redirect:  # a token is for the service that it was asked of
-            raise UsageError("address of the ledger API", expected="the service's own", got="a redirection")
-        if response.ok:
-            return body
-        detail = self._parsed(r.Problem, body).detail
-        kind = UnavailableError if response.status_code >= 500 or response.status_code == 429 else UsageError
-        raise kind(f"the ledger API refuses {path}: {detail}")
+        return response, body
 
     def _parsed(self, kind: type[T], body: bytes) -> T:
         try:

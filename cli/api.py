@@ -227,13 +227,8 @@ def _open(
 
 def _indexing(settings: ApiConfig, database: Database) -> tuple[Indexer, Documents]:
     follower = open_ledger(settings.chain)
-    indexer = Indexer(
-        database,
-        follower.chain,
-        follower.deployment,
-        approval_percent=follower.consortium.approval_percent(),
-        predecessor=follower.consortium.predecessor(),
-        confirmations=settings.chain.confirmations,
+    indexer = Indexer.of(
+        database, follower.chain, follower.deployment, confirmations=settings.chain.confirmations
     )
     return indexer, Documents(database.writer, settings.store.open(), indexer.ledger)
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from audit.demo import audit_demo
+from audit.demo import PAYLOADS, audit_demo, saved_ledger
 from audit.live import audit_live
 from cli.access import ADDRESS, store_option
 from cli.output import Output, format_option, number
+from contracts.client import Deployment, RoundLedger
 from contracts.endpoints import connect
 from ledger.errors import UsageError
-from storage import open_store
+from storage import Archive, open_store
 
 if TYPE_CHECKING:
     from audit.findings import AuditReport, RoundAudit
@@ -46,6 +47,9 @@ class _Head(click.ParamType[bytes]):
     " cannot be told from a whole one, and the report says so.",
 )
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker threads.")
+@click.option(
+    "--api", "url", help="Also ask this ledger API all it answers, and check that against the chain."
+)
 @format_option
 @click.pass_context
 def audit(
@@ -54,13 +58,14 @@ def audit(
     folder: Path | None,
     expect_head: bytes | None,
     threads: int,
+    url: str | None,
     format_: str,
     **live: Any,
 ) -> None:
     """Replay a federation from its chain and payloads, byte for byte.
 
     Of a saved one (--demo) with no network, of a living one from a chain (--rpc, --ledger) and the payloads
-    that its members share (--store).
+    that its members share (--store). A service that answers auditors is held against that as well (--api).
 
     Exit code: 0 all holds, 1 something does not hold, 2 wrong usage, 3 it could not be found out.
     """
@@ -76,6 +81,9 @@ def audit(
             report = audit_demo(folder, expect_head=expect_head, **settings)
         else:
             report = _audit_live(live, **settings)
+    if url is not None and report.final_head:
+        with output.steps("comparing"):
+            _check_answers(url, report, folder, live)
     show(report, output, time.perf_counter() - begun)
     output.document(report.document())
     ctx.exit(0 if report.holds else 1)
@@ -95,6 +103,18 @@ def _require_one_source(folder: Path | None, expect_head: bytes | None, live: di
 def _audit_live(live: dict[str, Any], **settings: Any) -> AuditReport:
     chain = connect(live["rpc"])
     return audit_live(chain, live["ledger"], open_store(live["store"]), run=live["run"], **settings)
+
+
+def _check_answers(url: str, report: AuditReport, folder: Path | None, live: dict[str, Any]) -> None:
+    # Help and plain audits need neither FastAPI nor SQLAlchemy.
+    from cli.service_answers import check_answers  # noqa: PLC0415
+
+    if folder is not None:
+        check_answers(url, report, *saved_ledger(folder), Archive(folder / PAYLOADS))
+        return
+    chain, address = connect(live["rpc"]), live["ledger"]
+    deployment = Deployment(RoundLedger(chain, address).consortium(), address)
+    check_answers(url, report, chain, deployment, open_store(live["store"]), run=live["run"])
 
 
 def show(report: AuditReport, output: Output, seconds: float) -> None:

@@ -22,7 +22,7 @@ from audit.bundles.export import export_bundle
 from audit.demo import PAYLOADS, audit_demo, saved_ledger
 from cli.http_server import answering
 from cli.service import stopping
-from contracts.client import Consortium, RoundLedger
+from contracts.client import RoundLedger
 from ledger.errors import UsageError
 from storage import Archive
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from contracts.client import Deployment
     from contracts.local import LocalChain
 
-__all__ = ["serve_saved"]
+__all__ = ["saved_service", "serve_saved"]
 
 _PORT = 8600
 
@@ -43,18 +43,34 @@ _PORT = 8600
 def serve_saved(folder: Path, output: Output, *, port: int | None = None) -> None:
     """Serve a folder that ``fedledger demo`` wrote, until a signal comes.
 
+    Args:
+        folder: the folder.
+        output: where the addresses are said.
+        port: see ``saved_service``.
+
+    Raises:
+        UsageError, VerificationError: see there.
+    """
+    with stopping() as stop, saved_service(folder, output, port=port):
+        stop.wait()
+
+
+@contextmanager
+def saved_service(folder: Path, output: Output, *, port: int | None = None) -> Iterator[str]:
+    """Serve a saved federation while the block runs; yields the address.
+
     Its newest run is replayed at once, so that the outcome is there for whoever looks.
 
     Args:
         folder: the folder.
         output: where the addresses are said.
-        port: on loopback; 8600, or any free one where that is taken, if None.
+        port: on loopback, 0 for any free one; 8600, or any free one where that is taken, if None.
 
     Raises:
         UsageError: the folder holds no saved federation, or the port is taken.
         VerificationError: its chain does not hold.
     """
-    with stopping() as stop, tempfile.TemporaryDirectory(prefix="fedledger-api-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="fedledger-api-") as scratch:
         chain, deployment = saved_ledger(folder)
         state = Path(scratch)
         database = Database(f"sqlite:///{state / 'index.sqlite'}")
@@ -68,21 +84,14 @@ def serve_saved(folder: Path, output: Output, *, port: int | None = None) -> Non
             runs = RoundLedger(chain, deployment.round_ledger).run_count()
             if runs:
                 output.say(f"audited again: {address}/verifications/{jobs.submit(runs, None).id}")
-            stop.wait()
+            yield address
         jobs.close()
         database.close()
 
 
 def _fill(database: Database, chain: LocalChain, deployment: Deployment, folder: Path) -> None:
     database.migrate()
-    consortium = Consortium(chain, deployment.consortium)
-    indexer = Indexer(
-        database,
-        chain,
-        deployment,
-        approval_percent=consortium.approval_percent(),
-        predecessor=consortium.predecessor(),
-    )
+    indexer = Indexer.of(database, chain, deployment)
     while indexer.step():
         pass
     documents = Documents(database.writer, Archive(folder / PAYLOADS), indexer.ledger)

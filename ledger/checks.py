@@ -74,6 +74,10 @@ A proof bundle, held against the policy that its verifier brings along; these ar
 70. each transaction asks for the step that the record says, signed by the account that the record says
 71. members that the policy lists signed attestations to the result, a quorum of them
 72. the quorum behind the result is at least the policy's, of members that the policy lists if it lists any
+
+A service that answers auditors, by ``fedledger audit --api``:
+
+80. what the service answers follows, byte for byte, from the chain and the payloads that the auditor has
 """
 
 from __future__ import annotations
@@ -141,6 +145,8 @@ class Check(IntEnum):
     SIGNED_STEPS = 70
     TRUSTED_MEMBERS = 71
     POLICY_QUORUM = 72
+
+    SERVICE_ANSWER = 80
 
     @property
     def label(self) -> str:

@@ -12,7 +12,7 @@ that stay.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from sqlalchemy import delete, func, select
 
@@ -28,6 +28,7 @@ from api.index.projection import (
     project_again,
     write_events,
 )
+from contracts.client import Consortium
 from ledger.errors import ChainError, UnavailableError, VerificationError
 from ledger.records import LedgerId
 from ledger.replay import Replay
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from api.index.database import Database
     from api.index.tables import Row
-    from contracts.chain import Block
+    from contracts.chain import Block, Chain
     from contracts.client import Deployment
     from ledger.records import Recorded
 
@@ -117,6 +118,23 @@ class Indexer:
         self.read_up_to = -1
         self.up_to_date = False
         database.begin(chain.chain_id, deployment)
+
+    @classmethod
+    def of(cls, database: Database, chain: Chain, deployment: Deployment, *, confirmations: int = 0) -> Self:
+        """Make one that asks the consortium for its constructor's arguments.
+
+        Raises:
+            ChainError: the chain did not answer.
+        """
+        consortium = Consortium(chain, deployment.consortium)
+        return cls(
+            database,
+            chain,
+            deployment,
+            approval_percent=consortium.approval_percent(),
+            predecessor=consortium.predecessor(),
+            confirmations=confirmations,
+        )
 
     def step(self) -> bool:
         """Read one page; returns whether there may be more to read.
