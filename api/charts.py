@@ -16,7 +16,7 @@ from itertools import groupby, pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -305,10 +305,12 @@ def _n(value: float) -> str:
 
 def _element(name: str, *children: str, **attributes: object) -> Markup:
     """One element, escaped; ``_`` in an attribute's name stands for ``-``, at its end it marks a keyword."""
-    pairs = ((key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
-    shown = ((key, _n(value) if isinstance(value, float) else value) for key, value in pairs)
-    start = Markup("").join(Markup(' {}="{}"').format(key, value) for key, value in shown)
-    return Markup("<{0}{1}>{2}</{0}>").format(name, start, Markup("").join(children))
+    pairs = [
+        f' {key.rstrip("_").replace("_", "-")}="{escape(_n(value) if isinstance(value, float) else value)}"'
+        for key, value in attributes.items()
+    ]
+    inside = Markup("").join(children)
+    return Markup(f"<{name}{''.join(pairs)}>{inside}</{name}>")  # noqa: S704 - each part is escaped, or ours
 
 
 def _svg(key: str, title: str, description: str, width: float, height: float, *children: str) -> Markup:
@@ -353,10 +355,11 @@ def _round_axis(frame: _Frame, rounds: Sequence[int], *, slot: float = 0.0) -> M
     """Numbers of the rounds, thinned so that they do not touch, and the axis' name."""
     width = frame.right - frame.left
     every = next(s for s in (1, 5, 10, 20, 50, 100, 500, 10**9) if len(rounds) / s * 30 <= width + 30)
-    labels = []
+    labels, free = [], -math.inf
     for i, number in enumerate(rounds):
-        if number % every == 0 or i == 0:
-            x = frame.left + slot * (i + 0.5) if slot else frame.x(i)
+        x = frame.left + slot * (i + 0.5) if slot else frame.x(i)
+        if (number % every == 0 or i == 0) and x >= free:
+            free = x + 8 * len(str(number))  # where not every round is drawn, their numbers can come close
             labels.append(_element("text", str(number), x=x, y=frame.bottom + 16, text_anchor="middle"))
     name = _element("text", "round", class_="axis", x=frame.right, y=frame.bottom + 30, text_anchor="end")
     return _element("g", *labels, name)

@@ -94,7 +94,7 @@ def _timeline(reading: Reading, run: int, window: Window, members: list[int]) ->
         "rounds": rounds,
         "states": states,
         "matrix": views.matrix(members, window.numbers, contributions),
-        "bars": views.share_bars(members, rounds, contributions) if rounds and members else None,
+        "bars": views.share_bars(members, rounds, contributions),
         "drawn": drawn,
         "claims": views.claims(drawn, states, queries.claims_in(reading, run, drawn)),
         "marks": views.legend(contributions),

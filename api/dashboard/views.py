@@ -21,6 +21,8 @@ COLUMNS = 25
 _POINTS = 2000
 """Claims of a chart's lines together: more rounds are drawn by a part of them."""
 _MOST_ROUNDS, _FEWEST_ROUNDS = 100, 20
+_TOLD_APART = 24
+"""Members whose areas in a bar are high enough to be seen."""
 _WORDS = {str(outcome): words for outcome, words in shown.MARKS.items()} | {
     "committed": "committed so far",
     "seen": "revealed so far",
@@ -199,8 +201,10 @@ def _band(lines: Sequence[charts.Series], scale: charts.Scale) -> list[charts.Se
 
 def share_bars(
     members: Sequence[int], rounds: Sequence[Mapping[str, Any]], contributions: Iterable[Mapping[str, Any]]
-) -> Markup:
-    """Draw each member's share of the weights in some rounds."""
+) -> Markup | None:
+    """Draw each member's share of the weights in some rounds; None where nobody could tell them apart."""
+    if not rounds or not 0 < len(members) <= _TOLD_APART:
+        return None
     weights = {(each["round"], each["member"]): each["weight"] for each in contributions if each["weight"]}
     names = [f"member {member}" for member in members]
     return charts.stacked_bars(
