@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +15,7 @@ import click
 from aggregator.config import ChainConfig
 from aggregator.connection import open_ledger
 from audit.bundles.export import export_bundle, make_policy
-from audit.bundles.policy import Policy
+from audit.bundles.policy import Earliest, Policy
 from audit.bundles.statement import envelope
 from audit.bundles.statement import statement as statement_of
 from audit.bundles.verification import verify
@@ -181,6 +181,9 @@ def export(
     " given again, then all of them.",
 )
 @click.option("--quorum", type=click.IntRange(1, 256), help="Members behind a result.  [default: majority]")
+@click.option(
+    "--earliest", type=click.IntRange(0), help="Number of the oldest block that a bundle may stand on."
+)
 @_block_option
 @_out_option
 @format_option
@@ -189,6 +192,7 @@ def policy(
     folder: Path | None,  # noqa: ARG001 - a policy needs no payloads
     trust: tuple[str, ...],
     quorum: int | None,
+    earliest: int | None,
     block: int | None,
     out: Path,
     format_: str,
@@ -206,6 +210,8 @@ def policy(
         block=block,
         confirmations=source.confirmations,
     )
+    if earliest is not None:
+        made = replace(made, earliest=Earliest(earliest, 0))
     _write(out, made.text())
     output = Output(format_)
     output.say(f"ledger: {made.ledger}, quorum {made.quorum}, trusts: {', '.join(made.trusts)}")

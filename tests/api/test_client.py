@@ -31,6 +31,7 @@ def test_every_reading_method_gets_an_answer(service: Service) -> None:
         "member": 1,
         "terms": next(client.plans()).terms,
         "text": certified.result,
+        "path": "/consortium",
     }
     for name, method in inspect.getmembers(client, inspect.ismethod):
         if name.startswith(

@@ -61,6 +61,7 @@ def files(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["export", "--round", "1", "--out", str(folder / "small.bundle")],
         ["policy", "--trust", "block", "--trust", "members", "--out", str(folder / "policy.json")],
         ["policy", "--trust", "members", "--quorum", "3", "--out", str(folder / "three.json")],
+        ["policy", "--trust", "block", "--earliest", "100000", "--out", str(folder / "late.json")],
     ):
         command = [sys.executable, "-m", "cli.main", "bundle", *arguments, "--demo", str(saved)]
         subprocess.run(command, check=True, timeout=120)
@@ -104,6 +105,12 @@ def test_a_policy_may_demand_more_than_the_chain(run: Run, files: Path) -> None:
     outcome = run("verify", files / "small.bundle", "--policy", files / "three.json")
     assert outcome.code == 1
     assert "does not hold: check 72 (policy quorum): members behind the result" in outcome.out
+
+
+def test_a_policy_may_refuse_what_is_old(run: Run, files: Path) -> None:
+    outcome = run("verify", files / "small.bundle", "--policy", files / "late.json")
+    assert outcome.code == 1
+    assert "does not hold: check 66 (block age)" in outcome.out
 
 
 @pytest.mark.parametrize("missing", ["bundle", "policy"])
