@@ -133,5 +133,5 @@ def create_app(
 
 def _cached(app: FastAPI, plain: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     if app.openapi_schema is None:
-        app.openapi_schema = documented(plain())
+        app.openapi_schema = documented(plain(), signs_in=app.state.desk is not None)
     return app.openapi_schema

@@ -17,6 +17,7 @@ from api.access.callers import Freshness, Registry, signed_in
 from api.access.desk import Desk
 from api.access.log import AccessLog
 from api.access.tokens import Tokens
+from api.access.wallets import Wallets
 from api.app import create_app
 from api.config import ApiConfig
 from api.index.database import Database
@@ -184,7 +185,9 @@ def _desk(settings: ApiConfig, database: Database, fresh: Freshness) -> Desk | N
         return None
     tokens = Tokens(settings.state / "access.sqlite", time.time)
     log_of_looks = AccessLog(settings.state / "access-log.sqlite")
-    return Desk(url, settings.chain.chain_id, tokens, Registry(database, fresh.lasts), log=log_of_looks)
+    registry, chain = Registry(database, fresh.lasts), settings.chain
+    wallets = Wallets(lambda: connect(chain.endpoints, chain_id=chain.chain_id), registry.block)
+    return Desk(url, chain.chain_id, tokens, registry, log=log_of_looks, wallets=wallets)
 
 
 def _caller(listen: ListenConfig, desk: Desk | None) -> Callable[[Request], Awaitable[Caller]]:

@@ -218,6 +218,23 @@ class Chain:
             return results[0]
         return {snake_case(o["name"]): v for o, v in zip(entry["outputs"], results, strict=True)}
 
+    def answer(self, address: bytes, data: bytes, *, gas: int, number: int) -> bytes | None:
+        """Return what anybody's contract answers, as of a block; None where none is there, or it fails.
+
+        It costs no more than the gas, and what it says sends nobody anywhere else (EIP-3668).
+
+        Raises:
+            ChainError: the chain did not answer.
+        """
+        request: Any = {"to": _checksum(address), "data": data, "gas": gas}
+        with foreign_errors("call a contract"):
+            if not self._w3.eth.get_code(_checksum(address), number):
+                return None
+            try:
+                return bytes(self._w3.eth.call(request, number, ccip_read_enabled=False))
+            except (ContractLogicError, Web3RPCError):
+                return None
+
     def transact(
         self,
         signer: Signer,

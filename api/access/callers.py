@@ -40,6 +40,7 @@ _RENEW_BELOW = LIFETIME - 60
 """Seconds below which a browser's token is renewed as it asks: once a minute at most, as that is a write."""
 
 _TROUBLE = select(t.cursor.c.trouble)
+_BLOCK = select(t.cursor.c.number)
 _MEMBER = select(t.member.c.member).where(
     t.member.c.account == bindparam("account"), t.member.c.removed_at.is_(None)
 )
@@ -107,6 +108,18 @@ class Registry:
             raise UnavailableError("the index is not up to date, so nobody's role is known")
         # A local file answers faster than a thread could be found; a server is waited for elsewhere.
         return self._read(account) if self._database.in_process else await run_sync(self._read, account)
+
+    def block(self) -> int:
+        """Return the number of the last block that the index has read.
+
+        Raises:
+            UnavailableError: there is none yet.
+        """
+        with foreign_errors("read the index"), self._database.reader.begin() as connection:
+            number: int | None = connection.execute(_BLOCK).scalar()
+        if number is None:
+            raise UnavailableError("the index is being made; ask again in a moment")
+        return number
 
     def _read(self, account: bytes) -> KnownCaller:
         with foreign_errors("read the index"), self._database.reader.begin() as connection:

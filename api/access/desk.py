@@ -6,7 +6,7 @@ A sign-in is good where
 2. its domain, URI, chain and statement are those of this service,
 3. it names no resources: a sign-in covers the service and nothing else,
 4. it is not over, nor for later, nor from long ago, by the service's clock,
-5. the key of its address signed it,
+5. the key of its address signed it, or the contract at its address says that it did (EIP-1271),
 6. the consortium knows that address, by the index as it is now, and
 7. its nonce is this service's, new and unused.
 
@@ -19,6 +19,8 @@ import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+
+from anyio.to_thread import run_sync
 
 from api.access.codes import Codes
 from api.access.message import SignInMessage, spelled_time
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from api.access.callers import KnownCaller, Registry
     from api.access.log import AccessLog
     from api.access.tokens import Tokens
+    from api.access.wallets import Wallets
 
 __all__ = ["STATEMENT", "Desk"]
 
@@ -54,6 +57,7 @@ class Desk:
         registry: who is what to the consortium.
         clock: seconds since 1970.
         log: who looked at what; None where that is not kept.
+        wallets: asks contract accounts; None where none can sign in.
     """
 
     url: str
@@ -62,6 +66,7 @@ class Desk:
     registry: Registry
     clock: Callable[[], float] = time.time
     log: AccessLog | None = None
+    wallets: Wallets | None = None
     nonces: Nonces = field(init=False)
     codes: Codes = field(init=False)
 
@@ -87,8 +92,8 @@ class Desk:
             expiration_time=spelled_time(now + LIFETIME),
         )
 
-    def judge(self, text: str, signature: bytes) -> SignInMessage:
-        """Return a message that passes 1 to 5.
+    def judge(self, text: str) -> SignInMessage:
+        """Return a message that passes 1 to 4.
 
         Raises:
             UsageError: it does not.
@@ -105,9 +110,25 @@ class Desk:
             if got != expected:
                 raise UsageError(f"sign-in message: {what}", expected=expected)
         self._require_timely(message)
-        if signer(text, signature) != message.account:
-            raise UsageError("signature of the sign-in", expected="that of the message's address")
         return message
+
+    async def require_signed(self, message: SignInMessage, signature: bytes) -> None:
+        """Refuse a message that does not pass 5.
+
+        Raises:
+            UsageError: it does not.
+            UnavailableError: that could not be found out.
+        """
+        if signer(str(message), signature) == message.account:
+            return
+        if not await self._accepted(message, signature):
+            raise UsageError("signature of the sign-in", expected="that of the message's address")
+
+    async def _accepted(self, message: SignInMessage, signature: bytes) -> bool:
+        """Whether the contract at the address takes the signature; only the consortium's own are asked."""
+        if self.wallets is None or not (await self.registry.find(message.account)).standing:
+            return False
+        return await run_sync(self.wallets.accept, message.account, str(message), signature)
 
     async def known(self, account: bytes) -> KnownCaller:
         """Return what an account is, if the consortium knows it.

@@ -55,7 +55,9 @@ class SignInRequest(Record):
 
     message: str = Field(max_length=MAX_MESSAGE, examples=[_MESSAGE])
     signature: str = Field(
-        pattern="^0x[0-9a-fA-F]{130}$", examples=["0x" + "5f" * 64 + "1b"], description="EIP-191, 65 bytes"
+        pattern="^0x([0-9a-fA-F]{2}){1,1024}$",
+        examples=["0x" + "5f" * 64 + "1b"],
+        description="EIP-191, 65 bytes of a key, or what a contract account takes for one",
     )
     cookie: bool = Field(default=False, description="for a page of the service: the token in a cookie")
 

@@ -51,7 +51,8 @@ async def sign_in(request: Request, wanted: SignInRequest) -> Response:
     if wanted.cookie:
         require_own_page(request)  # another site's page would let the browser in as somebody else
     desk = _desk(request)
-    message = desk.judge(wanted.message, bytes.fromhex(wanted.signature[2:]))
+    message = desk.judge(wanted.message)
+    await desk.require_signed(message, bytes.fromhex(wanted.signature[2:]))
     request.state.caller = await desk.known(message.account)  # also for the access log
     desk.nonces.use(message.nonce)
     token, made = desk.tokens.issue(message.account)

@@ -37,7 +37,7 @@ async def redeem(request: Request) -> Response:
     account = desk.codes.redeem(fields.get("code", ""))
     if account is None:
         return _page(request, wanted, HTTPStatus.UNPROCESSABLE_ENTITY)
-    await desk.known(account)
+    request.state.caller = await desk.known(account)  # also for the access log
     token, _ = desk.tokens.issue(account)
     response = RedirectResponse(wanted, HTTPStatus.SEE_OTHER)
     begin_session(request, response, token)

@@ -1,4 +1,7 @@
-"""Adds an example of each answer to the OpenAPI document, put together from the examples of its fields."""
+"""Adds what the framework does not say of itself to the OpenAPI document.
+
+An example of each answer, put together from the examples of its fields, and which routes need a token.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,15 @@ from typing import Any
 __all__ = ["documented"]
 
 
-def documented(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document with an example for each JSON answer and request."""
+def documented(document: dict[str, Any], *, signs_in: bool) -> dict[str, Any]:
+    """Return the document with an example for each JSON answer and request.
+
+    Args:
+        document: as FastAPI makes it.
+        signs_in: whether routes that demand a standing demand a token.
+    """
+    if signs_in:
+        _say_who_needs_a_token(document)
     schemas = document["components"]["schemas"]
     for path in document["paths"].values():
         for operation in path.values():
@@ -18,6 +28,14 @@ def documented(document: dict[str, Any]) -> dict[str, Any]:
                     if content.get("schema"):
                         content["example"] = _example(content["schema"], schemas)
     return document
+
+
+def _say_who_needs_a_token(document: dict[str, Any]) -> None:
+    document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    for path in document["paths"].values():
+        for operation in path.values():
+            if operation["x-least-standing"] != "nobody":
+                operation["security"] = [{"token": []}]
 
 
 def _example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:

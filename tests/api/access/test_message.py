@@ -137,14 +137,12 @@ def test_a_signature_that_was_turned_round_is_refused() -> None:
     """(r, n−s) with the other parity is by the same key over the same text, and not what the key made."""
     made = signed("member", EXAMPLE)
     turned = (_ORDER - int.from_bytes(made[32:64])).to_bytes(32, "big")
-    with pytest.raises(UsageError, match="low s"):
-        signer(EXAMPLE, made[:32] + turned + bytes([55 - made[64]]))
+    assert signer(EXAMPLE, made[:32] + turned + bytes([55 - made[64]])) is None
 
 
 @pytest.mark.parametrize(
     "signature",
     [b"", bytes(64), bytes(65), bytes(66), bytes(64) + b"\x1b", b"\xff" * 32 + bytes(32) + b"\x1b"],
 )
-def test_what_is_no_signature_is_refused(signature: bytes) -> None:
-    with pytest.raises(UsageError, match="signature"):
-        signer(EXAMPLE, signature)
+def test_what_is_no_signature_is_nobodys(signature: bytes) -> None:
+    assert signer(EXAMPLE, signature) is None

@@ -137,6 +137,14 @@ def test_routes_of_sign_in_show_examples(shared: World) -> None:
     assert set(asked) == {"message", "signature", "cookie"}
 
 
+def test_a_route_that_needs_a_token_says_so(shared: World) -> None:
+    document = shared.app.openapi()
+    assert document["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
+    for path in document["paths"].values():
+        for operation in path.values():
+            assert ("security" in operation) == (operation["x-least-standing"] != "nobody")
+
+
 def test_nothing_of_a_token_or_signature_is_in_an_error(shared: World) -> None:
     token = shared.token("member")
     answers = [shared.ask("/runs/1/rounds/1/bundle", token), shared.ask("/runs", token[:-1])]
