@@ -89,7 +89,7 @@ def _measure(options: argparse.Namespace, flower: Flower | None) -> Iterator[str
         with _folder(options) as folder:
             runs = max(10, int(_RUNS * options.scale))
             yield from make_index(folder, runs, rounds=50)
-            yield from measure_ledger_api(folder, runs, rounds=50)
+            yield from measure_ledger_api(folder, runs, rounds=50, soak=600 * min(1.0, options.scale))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import statistics
 import threading
 import time
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -38,7 +39,8 @@ from ledger.commitments import ZERO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+    from starlette.types import Receive, Scope, Send
 
 __all__ = ["make_index", "measure_ledger_api"]
 
@@ -79,9 +81,16 @@ def make_index(path: Path, runs: int, rounds: int) -> Iterator[str]:
     yield f"(g) their documents: {events / (reading + asking):,.0f} events/s with them; {memory} MB at most"
 
 
-def measure_ledger_api(path: Path, runs: int, rounds: int) -> Iterator[str]:
-    """Measure latency with many clients, throughput against a bare endpoint, and proofs."""
-    with _served(path) as url:
+def measure_ledger_api(path: Path, runs: int, rounds: int, *, soak: float = 600.0) -> Iterator[str]:
+    """Measure latency with many clients, throughput against a bare endpoint, proofs, and memory over time.
+
+    Args:
+        path: the index.
+        runs: how many it holds.
+        rounds: of each run.
+        soak: seconds for which memory is watched.
+    """
+    with _served(path) as (url, process):
         paths = _paths(runs, rounds)
         _times(url, paths[-200:])  # each statement is compiled once
         yield from _latencies(url, paths)
@@ -97,6 +106,7 @@ def measure_ledger_api(path: Path, runs: int, rounds: int) -> Iterator[str]:
         proof = f"/v1/runs/{runs // 2}/rounds/{rounds // 2}/proofs/inclusion/3"
         times = _times(url, [proof] * 200)
         yield f"(g) a proof: median {statistics.median(times) * 1e3:.1f} ms, worst {max(times) * 1e3:.1f} ms"
+        yield from _soak(url, process, paths, soak)
 
 
 def _paths(runs: int, rounds: int) -> list[str]:
@@ -139,8 +149,8 @@ def _paths(runs: int, rounds: int) -> list[str]:
 
 
 @contextmanager
-def _served(path: Path) -> Iterator[str]:
-    """Serve the index from another process."""
+def _served(path: Path) -> Iterator[tuple[str, int]]:
+    """Serve the index from another process; yields its address and the process's number."""
     # asyncio sends at once (TCP_NODELAY) on sockets alone that say that they are TCP's.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
@@ -151,7 +161,7 @@ def _served(path: Path) -> Iterator[str]:
     try:
         with closing(_connection(url)) as connection:
             _ask(connection, "/v1/health")
-        yield url
+        yield url, process.pid or 0
     finally:
         process.terminate()
         process.join()
@@ -159,15 +169,18 @@ def _served(path: Path) -> Iterator[str]:
 
 
 def _serve(path: Path, listener: socket.socket) -> None:
-    app = FastAPI()
+    bare = FastAPI()
     service = create_app(Database(f"sqlite:///{path}"))
 
-    @app.get("/bare/{length}")
-    async def bare(length: int) -> Response:
+    @bare.get("/bare/{length}")
+    async def same_bytes(length: int) -> Response:
         return Response(b"x" * length, media_type="application/json")
 
-    service.router.routes.append(app.router.routes[-1])
-    config = uvicorn.Config(service, log_level="error", access_log=False)
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        """Two services in one process; the bare one has nothing before or behind its endpoint."""
+        await (bare if scope.get("path", "").startswith("/bare/") else service)(scope, receive, send)
+
+    config = uvicorn.Config(either, log_level="error", access_log=False)
     uvicorn.Server(config).run(sockets=[listener])
 
 
@@ -194,25 +207,52 @@ def _times(url: str, paths: list[str]) -> list[float]:
 
 
 def _latencies(url: str, paths: list[str]) -> Iterator[str]:
-    """Let each client ask once a second, at a moment of its own in it."""
     times: dict[str, list[float]] = {}
     lock = threading.Lock()
 
-    def ask(client: int) -> None:
-        begun = time.perf_counter() + client / _CLIENTS
-        with closing(_connection(url)) as connection:
-            for turn in range(_SECONDS):
-                time.sleep(max(0.0, begun + turn - time.perf_counter()))
-                path = paths[(client * _SECONDS + turn) % len(paths)]
-                taken = _ask(connection, path)[0]
-                with lock:
-                    times.setdefault(_kind(path), []).append(taken)
+    def note(path: str, taken: float) -> None:
+        with lock:
+            times.setdefault(_kind(path), []).append(taken)
 
-    _together(ask, _CLIENTS)
+    _ask_once_a_second(url, paths, _SECONDS, note)
     everything = sorted(taken for each in times.values() for taken in each)
     yield f"(g) {_CLIENTS} clients, {len(everything)} requests: {_line(everything)}"
     kind, worst = max(times.items(), key=lambda item: _percentile(sorted(item[1]), 0.99))
     yield f"(g) slowest kind, {kind}: {_line(sorted(worst))}"
+
+
+def _ask_once_a_second(url: str, paths: list[str], seconds: int, note: Callable[[str, float], None]) -> None:
+    """Let each client ask once a second, at a moment of its own in it."""
+
+    def ask(client: int) -> None:
+        begun = time.perf_counter() + client / _CLIENTS
+        with closing(_connection(url)) as connection:
+            for turn in range(seconds):
+                time.sleep(max(0.0, begun + turn - time.perf_counter()))
+                path = paths[(client * seconds + turn) % len(paths)]
+                note(path, _ask(connection, path)[0])
+
+    _together(ask, _CLIENTS)
+
+
+def _soak(url: str, process: int, paths: list[str], seconds: float) -> Iterator[str]:
+    """Watch the service's memory while all clients go on asking."""
+    sizes = []
+    for _ in range(10):
+        _ask_once_a_second(url, paths, max(1, round(seconds / 10)), lambda _path, _taken: None)
+        sizes.append(_resident(process))
+    shown = ", ".join(str(size) for size in sizes)
+    yield f"(g) {seconds:.0f} s with {_CLIENTS} clients: {shown} MB; end to start {sizes[-1] / sizes[1]:.2f}"
+
+
+def _resident(process: int) -> int:
+    """Return a process's memory in MB (Linux)."""
+    (line,) = [
+        line
+        for line in Path(f"/proc/{process}/status").read_text("ascii").splitlines()
+        if line[:6] == "VmRSS:"
+    ]
+    return int(line.split()[1]) >> 10
 
 
 def _kind(path: str) -> str:
