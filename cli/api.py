@@ -25,7 +25,7 @@ from api.index.documents import Documents
 from api.index.indexer import Indexer
 from api.rest import callers
 from api.verifications import Verifications
-from audit.bundles.export import export_bundle
+from audit.bundles.export import export_bundle, make_policy
 from audit.live import audit_live
 from cli.access import network_file_option
 from cli.http_server import answering
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
     from api.config import ListenConfig
     from api.rest.callers import Caller
+    from audit.bundles.policy import Policy
+    from contracts.chain import Chain
 
 __all__ = ["api"]
 
@@ -160,6 +162,7 @@ def serve_(config: Path, folder: Path | None, port: int | None) -> None:
             desk=desk,
             bundle=lambda *asked: _export(settings, *asked),
             bundle_folder=bundles,
+            policy=lambda: _policy(settings),
             health_of=monitor.health,
             stopping=ending.is_set,
             guard=settings.listen.guard,
@@ -202,10 +205,19 @@ def _replay(settings: ApiConfig, run: int, progress: Callable[[int, int], None])
     return audit_live(chain, settings.chain.round_ledger, store, run=run, progress=progress)
 
 
+def _ledger(config: ChainConfig) -> tuple[Chain, Deployment]:
+    chain = connect(config.endpoints, chain_id=config.chain_id)
+    return chain, Deployment(config.consortium, config.round_ledger, config.first_block)
+
+
+def _policy(settings: ApiConfig) -> Policy:
+    config = settings.chain
+    return make_policy(*_ledger(config), ["members"], confirmations=config.confirmations)
+
+
 def _export(settings: ApiConfig, run: int, round_: int, out: Path) -> None:
     config = settings.chain
-    chain = connect(config.endpoints, chain_id=config.chain_id)
-    deployment = Deployment(config.consortium, config.round_ledger, config.first_block)
+    chain, deployment = _ledger(config)
     with tempfile.TemporaryDirectory(prefix="fedledger-bundle-") as scratch:
         payloads = LocalFirst(DirectoryStore(Path(scratch)), settings.store.open())
         export_bundle(chain, deployment, payloads, run, round_, out, confirmations=config.confirmations)

@@ -18,7 +18,7 @@ from api.index.database import Database
 from api.index.documents import Documents
 from api.index.indexer import Indexer
 from api.verifications import Verifications
-from audit.bundles.export import export_bundle
+from audit.bundles.export import export_bundle, make_policy
 from audit.demo import PAYLOADS, audit_demo, saved_ledger
 from cli.http_server import answering
 from cli.service import stopping
@@ -105,7 +105,14 @@ def _app(
     def bundle(run: int, round_: int, out: Path) -> None:
         export_bundle(*saved_ledger(folder), Archive(folder / PAYLOADS), run, round_, out)
 
-    return create_app(database, jobs=jobs, bundle=bundle, bundle_folder=state, stopping=ending.is_set)
+    return create_app(
+        database,
+        jobs=jobs,
+        bundle=bundle,
+        bundle_folder=state,
+        policy=lambda: make_policy(*saved_ledger(folder), ["block"]),
+        stopping=ending.is_set,
+    )
 
 
 @contextmanager

@@ -40,8 +40,7 @@ def _verify_now(page: Page) -> None:
 
 
 @pytest.mark.parametrize("screen", SCREENS)
-def test_every_page_can_be_read(browser: Browser, pages: Service, replays: Replays, screen: str) -> None:
-    replays.held = False
+def test_every_page_can_be_read(browser: Browser, pages: Service, screen: str) -> None:
     with looking(browser, pages, **SCREENS[screen]) as (page, wrong):
         page.goto("/runs/1")
         _verify_now(page)
@@ -102,8 +101,7 @@ def _tab_to(page: Page, name: str) -> None:
     pytest.fail(f"{name} cannot be reached by keyboard")
 
 
-def test_the_whole_walk_by_keyboard(browser: Browser, pages: Service, replays: Replays) -> None:
-    replays.held = False
+def test_the_whole_walk_by_keyboard(browser: Browser, pages: Service) -> None:
     with looking(browser, pages, **SCREENS["laptop"]) as (page, wrong):
         page.goto("/")
         page.keyboard.press("Tab")
@@ -135,58 +133,42 @@ def test_the_whole_walk_by_keyboard(browser: Browser, pages: Service, replays: R
 
 
 def test_a_replay_shows_its_progress_to_its_end(browser: Browser, pages: Service, replays: Replays) -> None:
-    replays.go_on.clear()
-    replays.stopped.clear()
-    replays.held = True
-    try:
-        with looking(browser, pages) as (page, wrong):
-            page.goto("/runs/2/rounds/2")
-            _verify_now(page)
-            page.get_by_text("1 of 2 rounds replayed").wait_for()
-            bar = page.get_by_role("progressbar", name="Rounds replayed")
-            assert (bar.get_attribute("max"), bar.get_attribute("value")) == ("2", "1")
-            assert page.locator("[role=status][aria-live=polite]").count() == 1
-            replays.held = False
-            replays.go_on.set()
-            page.get_by_text("Does not hold.").wait_for()
-            assert page.locator("td.rejected").inner_text().startswith("57")
-            page.get_by_role("link", name="run 2, round 2").first.click()
-            row = page.locator("table.checks tr", has_text="Result model")
-            assert "does not hold" in row.inner_text()
-            assert wrong == []
-    finally:
-        replays.held = False
-        replays.go_on.set()
+    with replays.holding(), looking(browser, pages) as (page, wrong):
+        page.goto("/runs/2/rounds/2")
+        _verify_now(page)
+        page.get_by_text("1 of 2 rounds replayed").wait_for()
+        bar = page.get_by_role("progressbar", name="Rounds replayed")
+        assert (bar.get_attribute("max"), bar.get_attribute("value")) == ("2", "1")
+        assert page.locator("[role=status][aria-live=polite]").count() == 1
+        replays.let_go()
+        page.get_by_text("Does not hold.").wait_for()
+        assert page.locator("td.rejected").inner_text().startswith("57")
+        page.get_by_role("link", name="run 2, round 2").first.click()
+        row = page.locator("table.checks tr", has_text="Result model")
+        assert "does not hold" in row.inner_text()
+        assert wrong == []
 
 
 def test_everything_works_without_script(browser: Browser, pages: Service, replays: Replays) -> None:
-    replays.go_on.clear()
-    replays.stopped.clear()
-    replays.held = True
-    try:
-        with looking(browser, pages, java_script_enabled=False) as (page, wrong):
-            page.goto("/")
-            page.get_by_role("link", name=f"Run {pages.items('/v1/runs')[0]['run']}", exact=True).click()
-            page.locator("#timeline").wait_for()
-            page.goto("/runs/1")
-            _verify_now(page)
-            assert replays.stopped.wait(60)
-            page.get_by_text("1 of 2 rounds replayed").wait_for()
-            replays.held = False
-            replays.go_on.set()
-            page.get_by_text("Holds.").wait_for()  # the page comes back by itself
-            page.goto("/verify")
-            page.set_input_files("#bundle", _file("holds-block"))
-            page.get_by_role("button", name="Verify the bundle").click()
-            page.get_by_text("What it could not prove").wait_for()
-            page.fill("#q", pages.item("/v1/runs/1")["head"])
-            page.get_by_role("button", name="Find").click()
-            page.get_by_role("link", name="run 1").first.click()
-            page.wait_for_url("**/runs/1")
-            assert wrong == []
-    finally:
-        replays.held = False
-        replays.go_on.set()
+    with replays.holding(), looking(browser, pages, java_script_enabled=False) as (page, wrong):
+        page.goto("/")
+        page.get_by_role("link", name=f"Run {pages.items('/v1/runs')[0]['run']}", exact=True).click()
+        page.locator("#timeline").wait_for()
+        page.goto("/runs/1")
+        _verify_now(page)
+        assert replays.stopped.wait(60)
+        page.get_by_text("1 of 2 rounds replayed").wait_for()
+        replays.let_go()
+        page.get_by_text("Holds.").wait_for()  # the page comes back by itself
+        page.goto("/verify")
+        page.set_input_files("#bundle", _file("holds-block"))
+        page.get_by_role("button", name="Verify the bundle").click()
+        page.get_by_text("What it could not prove").wait_for()
+        page.fill("#q", pages.item("/v1/runs/1")["head"])
+        page.get_by_role("button", name="Find").click()
+        page.get_by_role("link", name="run 1").first.click()
+        page.wait_for_url("**/runs/1")
+        assert wrong == []
 
 
 def _file(case: str) -> dict[str, Any]:

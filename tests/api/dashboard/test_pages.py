@@ -353,14 +353,10 @@ def test_nobody_sees_a_page_where_nobody_can_sign_in(database: Database) -> None
 
 
 def test_pages_of_replays_tell_of_progress(pages: Service, replays: Replays) -> None:
-    replays.held = True
-    try:
+    with replays.holding():
         path = _order(pages, run="1").headers["Location"]
         assert replays.stopped.wait(60)
         text = _get(pages, path).text
         assert "1 of 2 rounds replayed" in text
         assert '<noscript><meta http-equiv="refresh" content="2"></noscript>' in text
         assert "is under way" in _get(pages, "/runs/1").text
-    finally:
-        replays.held = False
-        replays.go_on.set()
