@@ -7,6 +7,7 @@ in ``Host``; so whoever names a host that is not the service's own is not answer
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,13 +20,14 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """As ``Host`` says them."""
+_HOST = re.compile(r"([0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _MAX_HOPS = 32
 
 
 def host_name(host: str) -> str:
-    """Return the name in a ``Host`` header, or in a URL's authority: small letters, no port."""
-    name = host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
-    return name.lower()
+    """Return the name in a ``Host`` header, or in a URL's authority: small letters; empty for none."""
+    found = _HOST.fullmatch(host)
+    return found[1].lower() if found else ""
 
 
 def client_address(peer: str, forwarded: Iterable[str], proxies: tuple[Network, ...]) -> str:

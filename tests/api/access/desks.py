@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from eth_account.signers.local import LocalAccount
 
+    from api.access.guard import GuardConfig
+
 START = 1_800_000_000.0
 KEYS: dict[str, LocalAccount] = {
     name: Account.from_key(bytes(31) + bytes([number]))
@@ -52,7 +54,7 @@ class World:
         store: payloads.
     """
 
-    def __init__(self, folder: Path, database: Any) -> None:
+    def __init__(self, folder: Path, database: Any, guard: GuardConfig | None = None) -> None:
         self.now, self.ticks = START, 0.0
         self.chain, self.database = ForkingChain(5), database
         self._indexer = Indexer(database, self.chain, DEPLOYMENT, approval_percent=0, predecessor=ZERO)
@@ -71,6 +73,7 @@ class World:
             desk=self.desk,
             bundle=lambda _run, _round, path: path.write_bytes(b"a bundle"),
             store=self.store,
+            guard=guard,
         )
         self.http = requests.Session()
         self.happens(r.KeyRotated(0, self.chain.ledger.account_of(0), account("member"), bytes(32), 6))
@@ -129,10 +132,10 @@ def signed(name: str, text: str) -> bytes:
 
 
 @contextmanager
-def world(folder: Path) -> Iterator[World]:
+def world(folder: Path, guard: GuardConfig | None = None) -> Iterator[World]:
     """Make a consortium and its service."""
     with opened(sqlite(folder / "index.sqlite")) as database:
-        made = World(folder, database)
+        made = World(folder, database, guard)
         with serving(made.app) as service, made.http:
             made.desk.url = service.url
             yield made

@@ -133,6 +133,9 @@ def test_a_stream_goes_on_behind_the_guard(small: Service) -> None:
         ("127.0.0.1.example.org", 400),
         ("localhost@example.org", 400),
         ("[::1", 400),
+        ("127.0.0.1:x", 400),
+        ("127.0.0.1:8600.example.org", 400),
+        ("127.0.0.1 example.org", 400),
         ("", 400),
     ],
 )
@@ -174,7 +177,15 @@ def test_only_a_service_over_tls_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "name"), [("A.example:1", "a.example"), ("[::1]:8600", "[::1]"), ("[::1]", "[::1]"), ("", "")]
+    ("host", "name"),
+    [
+        ("A.example:1", "a.example"),
+        ("[::1]:8600", "[::1]"),
+        ("[::1]", "[::1]"),
+        ("", ""),
+        ("a:", ""),
+        ("a:b", ""),
+    ],
 )
 def test_a_host_is_known_by_its_name(host: str, name: str) -> None:
     assert host_name(host) == name
