@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from api.access.connections import PatientProtocol
 from ledger.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def answering(app: FastAPI, listen: ListenConfig, ending: threading.Event) -> It
 def _server_settings(app: FastAPI, listen: ListenConfig) -> uvicorn.Config:
     settings = uvicorn.Config(
         app,
+        http=PatientProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

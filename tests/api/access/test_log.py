@@ -7,10 +7,16 @@ import multiprocessing
 import os
 import signal
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+import rfc8785
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from api.access import tokens
 from api.access.following import Following
@@ -22,9 +28,6 @@ from cli.main import cli
 from ledger import records as r
 from ledger.errors import UnavailableError, UsageError
 from tests.api.access.desks import KEYS, START, World, account, signed
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LOOK = Look(account("auditor"), "auditor", "GET", "/v1/runs/{run}", {"run": "1"}, 200)
 
@@ -202,6 +205,16 @@ def test_long_and_odd_parts_of_paths_are_cut_and_spelled(tmp_path: Path) -> None
     assert (len(entry["method"]), len(entry["resource"]["a"])) == (80, 80)
     assert (entry["resource"]["b"], entry["resource"]["c"]) == ("?", "7")
     log.close()
+
+
+@given(st.dictionaries(st.sampled_from(["run", "round", "member", "digest"]), st.text(max_size=100)))
+def test_entries_are_canonical_whatever_stands_in_a_path(resource: dict[str, str]) -> None:
+    with TemporaryDirectory() as folder:
+        log = AccessLog(Path(folder) / "log")
+        log.add(replace(LOOK, resource=resource), START)
+        ((document, _),) = log.page(0, 1)
+        log.close()
+    assert document == rfc8785.dumps(json.loads(document))
 
 
 def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
