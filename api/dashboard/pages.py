@@ -78,7 +78,7 @@ def visitor(request: Request) -> dict[str, Any]:
         "verifies": standing >= Standing.AUDITOR and state.verifications is not None,
         "bundles": standing >= Standing.AUDITOR and state.bundle is not None,
         "replays": state.verifications is not None,
-        "signs_in": state.desk is not None,
+        "sees_log": getattr(caller, "member", None) is not None and state.desk.log is not None,
     }
 
 

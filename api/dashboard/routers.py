@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from api.dashboard import (
+    access_log,
     bundles,
     members,
     plans,
@@ -26,5 +27,5 @@ def routers(*, replays: bool, signs_in: bool) -> list[APIRouter]:
     """
     rooms = [static_files, runs, rounds, members, plans, search, bundles]
     rooms += [verifications] if replays else []
-    rooms += [sign_in] if signs_in else []
+    rooms += [sign_in, access_log] if signs_in else []
     return [room.router for room in rooms]

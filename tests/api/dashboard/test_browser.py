@@ -306,6 +306,31 @@ def test_a_browser_signs_in_with_a_code_and_out(browser: Browser, desk: World) -
         assert [line for line in wrong if "422" not in line] == []
 
 
+def _signed_in(page: Page, desk: World, name: str, path: str) -> None:
+    page.goto(f"/sign-in?next={path}")
+    page.fill("#typed", _code(desk, name))
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url(f"{desk.desk.url}{path}")
+
+
+def test_members_alone_see_who_looked(browser: Browser, desk: World) -> None:
+    service = Service(desk.desk.url, desk.app)
+    with looking(browser, service) as (page, wrong):
+        _signed_in(page, desk, "auditor", "/plans")
+        assert page.get_by_role("link", name="Who looked").count() == 0
+        page.goto("/access-log")
+        assert "Error 403" in page.inner_text("main")
+    with looking(browser, service, **SCREENS["phone"]) as (page, wrong):
+        _signed_in(page, desk, "member", "/members")
+        page.get_by_role("link", name="Who looked").click()
+        rows = page.locator("tbody tr")
+        assert "GET /members" in rows.nth(0).inner_text()
+        assert "auditor" in page.inner_text("tbody")
+        assert "/access-log" in page.inner_text("tbody")
+        assert page.evaluate(FAULTS) == []
+        assert wrong == []
+
+
 def test_a_reader_sees_no_button_that_is_not_for_him(browser: Browser, desk: World) -> None:
     desk.chain.ledger.start(desk.chain.ledger.plan())
     desk.chain.mine()
@@ -313,10 +338,7 @@ def test_a_reader_sees_no_button_that_is_not_for_him(browser: Browser, desk: Wor
     service = Service(desk.desk.url, desk.app)
     for name, buttons in (("operator", 0), ("auditor", 1)):
         with looking(browser, service) as (page, _):
-            page.goto("/runs/1")
-            page.fill("#typed", _code(desk, name))
-            page.get_by_role("button", name="Sign in", exact=True).click()
-            page.wait_for_url(f"{service.url}/runs/1")
+            _signed_in(page, desk, name, "/runs/1")
             assert page.get_by_role("button", name="Verify now").count() == buttons
 
 
