@@ -16,8 +16,9 @@ from api.dashboard.bundles import MAX_UPLOAD
 from api.dashboard.errors import tell
 from api.dashboard.routers import routers
 from api.rest import bundles, callers, consortium, health, live, proofs, runs, search, verifications
-from api.rest.answers import Kept, handle_errors
+from api.rest.answers import handle_errors
 from api.rest.documentation import documented
+from api.rest.kept import Kept, Shortcut
 from ledger.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class _Service(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         """Put the guard, and what records who looks, before what FastAPI puts before the routes."""
         app = super().build_middleware_stack()
+        database: Database = self.state.database
+        if database.in_process:
+            app = Shortcut(app, database, self.state.kept, self.state.caller)
         desk: Desk | None = self.state.desk
         if desk is not None and desk.log is not None:
             app = Recorder(app, desk.log, desk.clock)

@@ -8,6 +8,7 @@ that stays open. Throughput is that of one answer, asked for again and again, as
 from __future__ import annotations
 
 import http.client
+import itertools
 import multiprocessing
 import resource
 import socket
@@ -100,6 +101,8 @@ def measure_ledger_api(path: Path, runs: int, rounds: int, *, soak: float = 600.
         own = _throughput(url, listing)
         bare = _throughput(url, f"/bare/{length}")
         yield f"(g) {length:,} bytes: {own:,.0f}/s, a bare endpoint {bare:,.0f}/s, ratio {own / bare:.2f}"
+        new = _throughput(url, *(f"/v1/runs/{run}/contributions?limit=50" for run in range(1, runs + 1)))
+        yield f"(g) one of {runs:,} such lists after the other: {new:,.0f}/s, ratio {new / bare:.2f}"
         one = f"/v1/runs/{runs // 2}"
         own, bare = _throughput(url, one), _throughput(url, "/bare/900")
         yield f"(g) one run: {own:,.0f}/s, a bare endpoint {bare:,.0f}/s, ratio {own / bare:.2f}"
@@ -271,15 +274,17 @@ def _percentile(times: list[float], share: float) -> float:
     return times[min(len(times) - 1, int(share * len(times)))]
 
 
-def _throughput(url: str, path: str, seconds: float = 5.0, clients: int = 4) -> float:
+def _throughput(url: str, *paths: str, seconds: float = 5.0, clients: int = 4) -> float:
     """Return answers a second when a few clients ask one after the other without a pause."""
     counts = [0] * clients
     until = time.perf_counter() + seconds
 
     def ask(client: int) -> None:
+        first = client * len(paths) // clients
+        turns = itertools.cycle(paths[first:] + paths[:first])
         with closing(_connection(url)) as connection:
             while time.perf_counter() < until:
-                _ask(connection, path)
+                _ask(connection, next(turns))
                 counts[client] += 1
 
     _together(ask, clients)

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -25,8 +23,9 @@ from sqlalchemy import select
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from api.index import tables as t
-from api.index.database import foreign_errors
+from api.index.database import foreign_errors, state_of
 from api.rest import rows
+from api.rest.kept import KeptAnswer, matches, question
 from api.rest.records import Problem
 from ledger.errors import FedledgerError, UnavailableError, UsageError
 
@@ -35,10 +34,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from api.index.database import Database
+    from api.rest.kept import Kept
 
 __all__ = [
     "PROBLEMS",
-    "Kept",
     "Reading",
     "Teller",
     "answer",
@@ -81,38 +80,6 @@ class Reading:
     def first(self, statement: Any, **values: Any) -> Any:
         """Return the first row, or None."""
         return self.connection.execute(statement, values).first()
-
-
-class Kept:
-    """Answers by their tags, the least recently used one forgotten first.
-
-    Args:
-        most: bytes of all answers together.
-    """
-
-    def __init__(self, most: int = 32 << 20) -> None:
-        self._most = most
-        self._size = 0
-        self._answers: OrderedDict[str, bytes] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, tag: str) -> bytes | None:
-        """Return an answer; None where it is not kept."""
-        with self._lock:
-            body = self._answers.get(tag)
-            if body is not None:
-                self._answers.move_to_end(tag)
-            return body
-
-    def put(self, tag: str, body: bytes) -> None:
-        """Keep an answer."""
-        with self._lock:
-            if tag in self._answers or len(body) > self._most:
-                return
-            self._answers[tag] = body
-            self._size += len(body)
-            while self._size > self._most:
-                self._size -= len(self._answers.popitem(last=False)[1])
 
 
 async def answer(
@@ -165,6 +132,7 @@ def _work(
     tagged: bool,
     beside: str,
 ) -> Response:
+    kept: Kept = request.app.state.kept
     with foreign_errors("read the index"), database.reader.begin() as connection:
         cursor = connection.execute(_CURSOR).first()
         if cursor is None:
@@ -172,28 +140,33 @@ def _work(
         headers, tag = {"Cache-Control": "private, no-cache" if tagged else "no-store"}, ""
         if tagged:
             headers["ETag"] = tag = _tag(cursor, request, beside)
-            if _matches(request.headers.get("if-none-match"), tag):
+            if matches(request.headers.get("if-none-match"), tag):
                 return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-            kept = request.app.state.kept.get(tag)
-            if kept is not None:
-                return Response(kept, media_type=media_type, headers=headers)
+            found = kept.get(_key(request, tag, beside))
+            if found is not None and found.headers["ETag"] == tag:
+                return Response(found.body, media_type=media_type, headers=headers)
         body = write(Reading(connection, cursor))
     if tagged:
-        request.app.state.kept.put(tag, body)
+        answer = KeptAnswer(
+            state_of(cursor),
+            getattr(request.state, "demanded", None),
+            request.scope.get("route"),
+            request.path_params,
+            body,
+            headers,
+            media_type,
+        )
+        kept.put(_key(request, tag, beside), answer)
     return Response(body, media_type=media_type, headers=headers)
+
+
+def _key(request: Request, tag: str, beside: str) -> Hashable:
+    return tag if beside else question(request.scope)
 
 
 def _tag(cursor: Any, request: Request, beside: str) -> str:
     asked = f"{cursor.number} {cursor.trouble} {request.url.path}?{request.url.query} {beside}".encode()
     return f'"{hashlib.sha256(cursor.hash + cursor.documents + asked).hexdigest()[:32]}"'
-
-
-def _matches(wanted: str | None, tag: str) -> bool:
-    """Whether a client's ``If-None-Match`` names the tag; weak comparison, as RFC 9110 demands there."""
-    if wanted is None:
-        return False
-    tags = [each.strip().removeprefix("W/") for each in wanted.split(",")]
-    return tag in tags or tags == ["*"]
 
 
 def not_found(what: str) -> HTTPException:

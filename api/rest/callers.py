@@ -71,6 +71,7 @@ def at_least(standing: Standing) -> Callable[[Request], Awaitable[None]]:
         if standing is Standing.NOBODY:
             return  # who asks is not looked for: what is open to all needs neither token nor index
         caller = await _known(request)
+        request.state.demanded = standing
         if caller.standing < standing:
             raise refused(HTTPStatus.FORBIDDEN, f"expected {standing.name.lower()} at least")
 
