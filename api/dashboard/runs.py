@@ -44,7 +44,7 @@ async def runs(request: Request, after: After = None) -> Response:
         listed = RUNS.page(reading, _RUNS_OF_PAGE, after)
         newest_rounds = queries.newest_rounds(reading, [int(each["run"]) for each in listed["items"]])
         now = reading.cursor.time
-        phases = {str(run): rows.phase(row, now) for run, row in newest_rounds.items()}
+        phases = {str(run): views.phase_in_words(rows.phase(row, now)) for run, row in newest_rounds.items()}
         return {
             "runs": listed,
             "phases": phases,
@@ -90,12 +90,15 @@ def _timeline(reading: Reading, run: int, window: Window, members: list[int]) ->
     contributions = [each for each in contributions if each["round"] <= window.last]
     states = {each["round"]: views.state_of(each) for each in rounds}
     drawn = views.sampled(window.newest, len(members))
+    whole = drawn == window.numbers
+    idle = {number: state for number, state in states.items() if whole and state in {"void", "aborted"}}
     return {
         "rounds": rounds,
         "states": states,
         "matrix": views.matrix(members, window.numbers, contributions),
         "bars": views.share_bars(members, rounds, contributions),
         "drawn": drawn,
-        "claims": views.claims(drawn, states, queries.claims_in(reading, run, drawn)),
+        "idle": idle,
+        "claims": views.claims(drawn, idle, queries.claims_in(reading, run, drawn)),
         "marks": views.legend(contributions),
     }

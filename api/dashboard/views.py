@@ -14,7 +14,18 @@ from ledger.documents import Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["COLUMNS", "Window", "claims", "legend", "matrix", "sampled", "share_bars", "state_of", "stepped"]
+__all__ = [
+    "COLUMNS",
+    "Window",
+    "claims",
+    "legend",
+    "matrix",
+    "phase_in_words",
+    "sampled",
+    "share_bars",
+    "state_of",
+    "stepped",
+]
 
 COLUMNS = 25
 """Rounds side by side in a table of verdicts."""
@@ -66,9 +77,14 @@ class Window(NamedTuple):
         return None if self.last >= self.newest else min(self.last + COLUMNS, self.newest)
 
 
+def phase_in_words(phase: str) -> str:
+    """Return a round's phase for people: one that anybody may abort is overdue."""
+    return "overdue" if phase == "abortable" else phase
+
+
 def state_of(round_: Mapping[str, Any]) -> str:
     """Return what became of a round in one word: its phase, or that it is void."""
-    return "void" if round_["void"] else str(round_["phase"])
+    return "void" if round_["void"] else phase_in_words(round_["phase"])
 
 
 def stepped(contribution: Mapping[str, Any]) -> tuple[str, int | None]:
