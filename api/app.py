@@ -54,7 +54,7 @@ class _Service(FastAPI):
         desk: Desk | None = self.state.desk
         if desk is not None and desk.log is not None:
             app = Recorder(app, desk.log, desk.clock)
-        return Guard(app, self.guard, self._account_of)
+        return Guard(app, self.guard, self._account_of, tell)
 
     def _account_of(self, scope: Any) -> bytes | None:
         desk: Desk | None = self.state.desk

@@ -6,7 +6,7 @@
 4. Nothing is changed for a page of another site.
 5. Its sender has requests left: an account its own, everybody else those of his address.
 
-Each refusal is a problem as any other. Answers pass through piece by piece, so streams go on. There are no
+A refusal is told as any other error. Answers pass through piece by piece, so streams go on. There are no
 CORS headers: no page of another site reads an answer.
 """
 
@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from fastapi import Request
+
 from api.access.addresses import LOOPBACK_NAMES, client_address, counted_as, host_name
 from api.access.bodies import Body
 from api.access.limits import Buckets
@@ -24,7 +26,10 @@ from api.rest.answers import problem
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from fastapi import Response
+
     from api.access.addresses import Network
+    from api.rest.answers import Teller
 
 __all__ = ["Guard", "GuardConfig"]
 
@@ -37,6 +42,8 @@ _SIGN_INS = 20
 """Requests in a minute on sign-in, from one address."""
 _SIGN_IN_PATHS = ("/v1/sign-in", "/sign-in")
 _SAFE = ("GET", "HEAD", "OPTIONS")
+_OF_PEOPLE = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.TOO_MANY_REQUESTS)
+"""Refusals that somebody at a browser can come upon; the others are a program's."""
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -81,12 +88,15 @@ class _Refusal:
     detail: str
     retry_after: int | None = None
 
-    async def send(self, scope: Any, receive: Any, send: Any) -> None:
+    def answer(self, scope: Any, tell: Teller) -> Response:
+        """Return the answer: told as other errors are where a person at a browser can come upon it."""
         # Whatever is left of the request is not taken for the next one.
         headers = {"Connection": "close"}
         if self.retry_after is not None:
             headers["Retry-After"] = str(self.retry_after)
-        await problem(self.status, self.detail, headers)(scope, receive, send)
+        if self.status in _OF_PEOPLE:
+            return tell(Request(scope), self.status, self.detail, headers)
+        return problem(self.status, self.detail, headers)
 
 
 class _Head:
@@ -122,6 +132,7 @@ class Guard:
         app: the application.
         config: whom it answers.
         account_of: says whose token a request carries; None for nobody's.
+        tell: makes the answer to a request that is refused.
     """
 
     def __init__(
@@ -129,8 +140,10 @@ class Guard:
         app: Callable[..., Awaitable[None]],
         config: GuardConfig,
         account_of: Callable[[Any], bytes | None],
+        tell: Teller,
     ) -> None:
         self._app = app
+        self._tell = tell
         self._config = config
         self._account_of = account_of
         said = _HEADERS | (_OVER_TLS if config.tls else {})
@@ -148,7 +161,7 @@ class Guard:
         refusal = self._refusal(scope, head)
         answer = _Answer(send, self._headers, last=head.chunked)
         if refusal is not None:
-            await refusal.send(scope, receive, answer.send)
+            await refusal.answer(scope, self._tell)(scope, receive, answer.send)
         elif head.method in _SAFE:
             await self._app(scope, receive, answer.send)
         else:
@@ -166,7 +179,8 @@ class Guard:
             if body.refusal is None:
                 raise
         if body.refusal is not None and not answer.begun:
-            await _Refusal(*body.refusal).send(scope, body.receive, answer.send)
+            refused = _Refusal(*body.refusal).answer(scope, self._tell)
+            await refused(scope, body.receive, answer.send)
 
     def _refusal(self, scope: Any, head: _Head) -> _Refusal | None:
         return (

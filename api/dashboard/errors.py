@@ -24,6 +24,7 @@ _WORDS = {
     403: ("Not for you", "What you are to the consortium does not suffice for this."),
     404: ("Not there", "The ledger has nothing of that name, as far as this service has read it."),
     405: ("Not in this way", "This address answers requests of another kind."),
+    408: ("Too slow", "What was sent came too slowly. Try again."),
     413: ("Too large", "What was sent is larger than this service takes."),
     422: _SPELLING,
     429: ("Too many requests", "Wait a little, and try again."),

@@ -18,6 +18,7 @@ from api.access.addresses import LOOPBACK_NAMES, client_address, counted_as, hos
 from api.access.guard import Guard, GuardConfig
 from api.access.limits import Buckets
 from api.config import ListenConfig
+from api.rest.answers import problem
 from tests.api.rest.serving import serving
 
 if TYPE_CHECKING:
@@ -35,13 +36,17 @@ HEADERS = {
 }
 
 
+def _tell(_request: Request, status: int, detail: str | None, headers: dict[str, str] | None) -> Any:
+    return problem(status, detail, headers)
+
+
 class Small(FastAPI):
     """An application that says what it reads, behind a guard."""
 
     config = GuardConfig(bodies={"/large": 1 << 20}, patience=0.2)
 
     def build_middleware_stack(self) -> Any:
-        return Guard(super().build_middleware_stack(), self.config, lambda _scope: None)
+        return Guard(super().build_middleware_stack(), self.config, lambda _scope: None, _tell)
 
 
 @pytest.fixture(scope="module")

@@ -65,6 +65,7 @@ ROUTES = {
 # Pages, and what is of neither: whoever is not signed in is sent to the page on which he can do so.
 PAGES = {
     "GET /": "reader",
+    "GET /access-log": "members alone",
     "GET /members": "reader",
     "GET /members/{member}": "reader",
     "GET /models/{model}": "reader",
@@ -155,19 +156,31 @@ def test_a_route_answers_those_that_it_should_and_no_others(shared: World, route
         assert status == (401 if standing == "nobody" else 403)
 
 
-def test_routes_of_sign_in_answer_as_documented(shared: World) -> None:
-    token = shared.token("auditor")
+AS = {
+    "/v1/access-log": "member",
+    "/v1/access-log/head": "member",
+    "/v1/payloads/{digest}": "auditor",
+    "/v1/sign-in": "auditor",
+    "/v1/sign-in/nonce": "auditor",
+    "/v1/sign-in/code": "auditor",
+    "/v1/sign-in/renew": "auditor",
+    "/v1/who-am-i": "auditor",
+}
+"""Routes that a public service has not, and whose token is sent there."""
+
+
+def test_routes_on_access_answer_as_documented(shared: World) -> None:
+    held = {name: shared.token(name) for name in set(AS.values())}
     document = schemathesis.openapi.from_url(f"{shared.desk.url}/v1/openapi.json")
-    paths = {"/v1/sign-in", "/v1/sign-in/nonce", "/v1/sign-in/code", "/v1/sign-in/renew", "/v1/who-am-i"}
-    operations = [found.ok() for found in document.get_all_operations() if found.ok().path in paths]
-    assert len(operations) == len(paths)
+    operations = [found.ok() for found in document.get_all_operations() if found.ok().path in AS]
+    assert len(operations) == len(AS)
     for operation in operations:
 
         @settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy())
         def check(case: Any) -> None:
-            # No schema can say which message is to be signed, and by whose key.
-            headers = {"Authorization": f"Bearer {token}"}
+            # No schema can say which message is to be signed, and by whose key; or which payload is there.
+            headers = {"Authorization": f"Bearer {held[AS[case.operation.path]]}"}
             excluded = [positive_data_acceptance, ignored_auth]
             case.call_and_validate(headers=headers, excluded_checks=excluded)
 
