@@ -6,10 +6,13 @@ as many connections as he likes. Bodies are the guard's.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from api.rest.answers import problem
 
 if TYPE_CHECKING:
     import asyncio
@@ -44,6 +47,15 @@ class PatientProtocol(H11Protocol):
         """Wait no more."""
         self._stop_waiting()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
+        """Refuse what is no HTTP, as the guard refuses."""
+        answer = problem(HTTPStatus.BAD_REQUEST, "expected HTTP/1.1, and a head of at most 16 KiB")
+        headers = [*answer.raw_headers, (b"connection", b"close")]
+        head = h11.Response(status_code=answer.status_code, headers=headers, reason=b"Bad Request")
+        for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _wait(self) -> None:
         self._waiting = self.loop.call_later(self.patience, self.timeout_keep_alive_handler)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -72,6 +74,19 @@ def test_an_answer_may_take_its_time(place: tuple[str, int]) -> None:
     with socket.create_connection(place, timeout=30) as connection:
         connection.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         assert until_closed(connection).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    "sent", [b"\x16\x03\x01\x02\x00\r\n\r\n", b"GET / HTTP/1.1\r\nX : 1\r\n\r\n", b"X" * 100_000]
+)
+def test_what_is_no_http_is_refused_as_a_problem(place: tuple[str, int], sent: bytes) -> None:
+    with socket.create_connection(place, timeout=30) as connection:
+        connection.sendall(sent)
+        with suppress(ConnectionResetError):
+            head, _, body = until_closed(connection).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 400")
+            assert b"application/problem+json" in head
+            assert json.loads(body)["status"] == 400
 
 
 def test_the_command_serves_with_it() -> None:
