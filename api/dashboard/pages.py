@@ -108,7 +108,7 @@ async def page(
         return render(request, template, who, index=state, ill=ill, **make(reading)).encode()
 
     follows = f"{_version()} {sorted(who.items())} {ill} {beside}"
-    return await read(request, write, _HTML, tagged=tagged, beside=follows, slow=True)
+    return await read(request, write, _HTML, tagged=tagged, beside=follows)
 
 
 def render(request: Request, template: str, who: Mapping[str, Any] | None = None, **values: Any) -> str:

@@ -86,7 +86,7 @@ def _timeline(reading: Reading, run: int, window: Window, members: list[int]) ->
     size = len(window.numbers)
     now, end, start = reading.cursor.time, (window.last + 1,), (window.first - 1, _MEMBERS)
     rounds = ROUNDS.page(reading, size, None, now, behind=end, run=run)["items"][::-1]
-    contributions = CONTRIBUTIONS.page(reading, size * _MEMBERS, None, behind=start, run=run)["items"]
+    contributions = CONTRIBUTIONS.page(reading, size * len(members), None, behind=start, run=run)["items"]
     contributions = [each for each in contributions if each["round"] <= window.last]
     states = {each["round"]: views.state_of(each) for each in rounds}
     drawn = views.sampled(window.newest, len(members))

@@ -29,7 +29,7 @@ __all__ = [
 
 COLUMNS = 25
 """Rounds side by side in a table of verdicts."""
-_POINTS = 2000
+_POINTS = 1000
 """Claims of a chart's lines together: more rounds are drawn by a part of them."""
 _MOST_ROUNDS, _FEWEST_ROUNDS = 100, 20
 _TOLD_APART = 24

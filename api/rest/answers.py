@@ -106,7 +106,6 @@ async def read(
     *,
     tagged: bool = True,
     beside: str = "",
-    slow: bool = False,
 ) -> Response:
     """Answer a request with what ``write`` makes of one look at the index, or with 304.
 
@@ -116,12 +115,11 @@ async def read(
         media_type: what they are.
         tagged: whether a client can keep the answer.
         beside: what it follows from, beside the index and what was asked.
-        slow: whether ``write`` takes so long that others must not wait for it.
     """
     database: Database = request.app.state.database
     work = partial(_work, database, request, write, media_type, tagged, beside)
     # A local file answers faster than a thread could be found; a server is waited for elsewhere.
-    return work() if database.in_process and not slow else await run_sync(work)
+    return work() if database.in_process else await run_sync(work)
 
 
 def _work(
