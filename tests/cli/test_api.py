@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -171,9 +172,13 @@ def test_a_replay_that_was_killed_is_told_of_and_can_be_asked_for_again(
         assert [job["state"] for job in listed] == ["done", "interrupted"]
 
 
-def test_a_bundle_whose_making_was_killed_is_made_anew_byte_for_byte(
-    federation: Processes, tmp_path: Path
-) -> None:
+def _record(bundle: bytes) -> tuple[dict[str, Any], bytes]:
+    """A bundle without what proves its record at the newest block: the devnet goes on making blocks."""
+    head, _, rest = bundle.partition(b"\n")
+    return {name: value for name, value in json.loads(head).items() if name != "snapshot"}, rest
+
+
+def test_a_bundle_whose_making_was_killed_is_made_anew(federation: Processes, tmp_path: Path) -> None:
     api = Api(tmp_path, federation)
     head, unfinished = federation.chain.head().number, tmp_path / "api" / "bundles"
     with _running(api) as process:
@@ -190,7 +195,7 @@ def test_a_bundle_whose_making_was_killed_is_made_anew_byte_for_byte(
         api.wait_until_read(head)
         assert list(unfinished.iterdir()) == []
         assert api.answers() == answers
-        assert api.get("/runs/1/rounds/1/bundle").content == whole
+        assert _record(api.get("/runs/1/rounds/1/bundle").content) == _record(whole)
 
 
 def test_a_service_that_is_not_public_answers_nobody(federation: Processes, tmp_path: Path) -> None:
