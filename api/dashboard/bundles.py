@@ -29,6 +29,7 @@ MAX_UPLOAD = 32 << 20
 """Bytes of a bundle and a policy together; larger ones are verified at home."""
 _MAX_WAITING = 4
 _PIECE = 1 << 18
+_LONGEST_NAME = 100
 
 _one_at_a_time = anyio.Semaphore(1)
 _uploads = anyio.CapacityLimiter(_MAX_WAITING)
@@ -78,7 +79,7 @@ async def _uploaded(request: Request) -> AsyncIterator[tuple[Path, bytes, str]]:
             with tempfile.TemporaryDirectory(prefix="verify-", dir=request.app.state.bundle_folder) as folder:
                 path = Path(folder) / "bundle"
                 await _write(bundle, path)
-                yield path, own, bundle.filename or "the bundle"
+                yield path, own, (bundle.filename or "the bundle")[:_LONGEST_NAME]
     finally:
         _uploads.release_on_behalf_of(request)
 

@@ -77,6 +77,7 @@ def visitor(request: Request) -> dict[str, Any]:
         "reads": standing >= Standing.READER,
         "verifies": standing >= Standing.AUDITOR and state.verifications is not None,
         "bundles": standing >= Standing.AUDITOR and state.bundle is not None,
+        "payloads": state.payloads is not None,
         "replays": state.verifications is not None,
         "sees_log": getattr(caller, "member", None) is not None and state.desk.log is not None,
     }
