@@ -94,7 +94,10 @@ def measure_ledger_api(path: Path, runs: int, rounds: int, *, soak: float = 600.
     with _served(path) as (url, process):
         paths = _paths(runs, rounds)
         _times(url, paths[-200:])  # each statement is compiled once
-        yield from _latencies(url, paths)
+        yield from _latencies(url, paths, "requests")
+        pages = _pages(runs, rounds)
+        _times(url, pages[:10])
+        yield from _latencies(url, pages, "pages of the dashboard")
         listing = f"/v1/runs/{runs // 2}/contributions?limit=50"
         with closing(_connection(url)) as connection:
             length = len(_ask(connection, listing)[1])
@@ -148,6 +151,16 @@ def _paths(runs: int, rounds: int) -> list[str]:
             f"{place}/proofs/consistency",
         ]
     chance.shuffle(paths)
+    return paths
+
+
+def _pages(runs: int, rounds: int) -> list[str]:
+    """The dashboard's pages as somebody walks them: from the list to a run, to its rounds, to a member."""
+    chance, paths = shuffled(2), []
+    for _ in range(500):
+        run = chance.randint(1, runs)
+        paths += ["/", f"/runs/{run}", *(f"/runs/{run}/rounds/{chance.randint(1, rounds)}" for _ in range(3))]
+        paths += [f"/members/{chance.randrange(10)}", "/plans"]
     return paths
 
 
@@ -209,7 +222,7 @@ def _times(url: str, paths: list[str]) -> list[float]:
         return [_ask(connection, path)[0] for path in paths]
 
 
-def _latencies(url: str, paths: list[str]) -> Iterator[str]:
+def _latencies(url: str, paths: list[str], what: str) -> Iterator[str]:
     times: dict[str, list[float]] = {}
     lock = threading.Lock()
 
@@ -219,7 +232,7 @@ def _latencies(url: str, paths: list[str]) -> Iterator[str]:
 
     _ask_once_a_second(url, paths, _SECONDS, note)
     everything = sorted(taken for each in times.values() for taken in each)
-    yield f"(g) {_CLIENTS} clients, {len(everything)} requests: {_line(everything)}"
+    yield f"(g) {_CLIENTS} clients, {len(everything)} {what}: {_line(everything)}"
     kind, worst = max(times.items(), key=lambda item: _percentile(sorted(item[1]), 0.99))
     yield f"(g) slowest kind, {kind}: {_line(sorted(worst))}"
 

@@ -64,5 +64,5 @@ def test_the_ledger_api_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(ledger_api, "_SECONDS", 1)
     lines = [*ledger_api.make_index(tmp_path / "index", 3, 2)]
     lines += ledger_api.measure_ledger_api(tmp_path / "index", 3, 2, soak=2)
-    assert len(lines) == 9
+    assert len(lines) == 11
     assert lines[0].startswith("(g) 60 contributions: ")
