@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from api.index.database import Database
-    from api.rest.kept import Kept
+    from api.rest.kept import Kept, Key
 
 __all__ = [
     "PROBLEMS",
@@ -158,7 +158,7 @@ def _work(
     return Response(body, media_type=media_type, headers=headers)
 
 
-def _key(request: Request, tag: str, beside: str) -> Hashable:
+def _key(request: Request, tag: str, beside: str) -> Key:
     return tag if beside else question(request.scope)
 
 

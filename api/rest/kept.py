@@ -18,12 +18,18 @@ from fastapi import HTTPException, Request, Response
 from ledger.errors import FedledgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from api.index.database import Database
     from api.rest.callers import Caller, Standing
 
-__all__ = ["Kept", "KeptAnswer", "Shortcut", "matches", "question"]
+__all__ = ["Kept", "KeptAnswer", "Key", "Shortcut", "matches", "question"]
+
+Key = str | tuple[str, bytes]
+"""What an answer is kept under: its tag, or path and query."""
+
+_BESIDE = 2048
+"""Bytes that an answer takes up beside its own and its key's, about."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +59,16 @@ class Kept:
     """Answers, the least recently used one forgotten first.
 
     Args:
-        most: bytes of all answers together.
+        most: bytes of all answers together, with what they were asked by.
     """
 
     def __init__(self, most: int = 32 << 20) -> None:
         self._most = most
         self._size = 0
-        self._answers: OrderedDict[Hashable, KeptAnswer] = OrderedDict()
+        self._answers: OrderedDict[Key, KeptAnswer] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable) -> KeptAnswer | None:
+    def get(self, key: Key) -> KeptAnswer | None:
         """Return the answer of a key; None where there is none."""
         with self._lock:
             answer = self._answers.get(key)
@@ -70,19 +76,24 @@ class Kept:
                 self._answers.move_to_end(key)
             return answer
 
-    def put(self, key: Hashable, answer: KeptAnswer) -> None:
+    def put(self, key: Key, answer: KeptAnswer) -> None:
         """Keep an answer, in the place of an earlier one."""
-        if len(answer.body) > self._most:
+        if _size(key, answer) > self._most:
             return
         with self._lock:
             before = self._answers.pop(key, None)
             self._answers[key] = answer
-            self._size += len(answer.body) - (0 if before is None else len(before.body))
+            self._size += _size(key, answer) - (0 if before is None else _size(key, before))
             while self._size > self._most:
-                self._size -= len(self._answers.popitem(last=False)[1].body)
+                self._size -= _size(*self._answers.popitem(last=False))
 
 
-def question(scope: Mapping[str, Any]) -> Hashable:
+def _size(key: Key, answer: KeptAnswer) -> int:
+    """Return what an answer takes up, the key too: whoever asks can make that as long as a URL may be."""
+    return len(answer.body) + _BESIDE + sum(map(len, (key,) if isinstance(key, str) else key))
+
+
+def question(scope: Mapping[str, Any]) -> Key:
     """Return the key of an answer that follows from the index and the request's target alone."""
     return scope["path"], scope["query_string"]
 

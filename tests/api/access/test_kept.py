@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.requests import Request
 
+from api.rest.kept import Kept, KeptAnswer
 from ledger import records as r
 from ledger.errors import UnavailableError
 from tests.api.access.desks import account
@@ -105,3 +106,14 @@ def test_an_index_that_cannot_be_read_gives_nothing(desk: World, monkeypatch: py
     monkeypatch.setattr(desk.database, "state", unreadable)
     monkeypatch.setattr(desk.desk.registry, "_fresh", lambda: False)
     assert desk.ask(PATH, auditor).status_code == 503
+
+
+def test_long_questions_with_short_answers_fill_no_more_than_there_is_room_for() -> None:
+    kept = Kept(1 << 20)
+    short = KeptAnswer((), None, None, {}, b"{}", {}, "application/json")
+    questions = [("/v1/runs", b"%d=" % i + bytes(8000)) for i in range(1000)]
+    for question in questions:
+        kept.put(question, short)
+    held = [question for question in questions if kept.get(question)]
+    assert held == questions[-len(held) :]
+    assert 0 < sum(len(query) for _, query in held) < 1 << 20
