@@ -38,6 +38,7 @@ T = TypeVar("T")
 
 _MAX_ANSWER = 64 << 20
 """Bytes of an answer."""
+_PIECE = 1 << 16
 _MOST_WAITS = 5
 _SOON = re.compile("[1-5]?[0-9]")
 """Seconds for which the client waits where the service says that it asks too often."""
@@ -60,7 +61,7 @@ class Client:
     Args:
         url: its address, without ``/v1``.
         token: of a sign-in; None where the service is public.
-        timeout: seconds that an answer may take.
+        timeout: seconds that an answer may take; a second more for each 64 KiB that have come.
 
     Raises:
         UsageError: from each method, where the service refuses the request.
@@ -306,6 +307,7 @@ class Client:
         raise kind(f"the ledger API refuses {path}: {detail}")
 
     def _exchange(self, method: str, path: str, **options: Any) -> tuple[requests.Response, bytes]:
+        begun = time.monotonic()
         try:
             with self._session.request(
                 method,
@@ -315,12 +317,22 @@ class Client:
                 allow_redirects=False,
                 **options,
             ) as response:
-                body: bytes = response.raw.read(_MAX_ANSWER + 1, decode_content=True)
+                return response, self._body(response, begun)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise UnavailableError("the ledger API does not answer", got=type(error).__name__) from error
-        if len(body) > _MAX_ANSWER:
-            raise UnavailableError("an answer", expected=f"at most {_MAX_ANSWER} bytes", got="more")
-        return response, body
+
+    def _body(self, response: requests.Response, begun: float) -> bytes:
+        """Read an answer piece by piece: one that drips would otherwise be waited for without end."""
+        body = bytearray()
+        while piece := response.raw.read1(_PIECE, decode_content=True):
+            body += piece
+            if len(body) > _MAX_ANSWER:
+                raise UnavailableError("an answer", expected=f"at most {_MAX_ANSWER} bytes", got="more")
+            if time.monotonic() - begun > self._timeout + len(body) / _PIECE:
+                raise UnavailableError(
+                    "the ledger API does not answer", got="an answer that comes too slowly"
+                )
+        return bytes(body)
 
     def _parsed(self, kind: type[T], body: bytes) -> T:
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fastapi import FastAPI
@@ -72,3 +74,22 @@ def test_refusals_and_nonsense_are_errors_of_ours(service: Service) -> None:
             Client(other.url, token="a" * 43).run(1)
     with pytest.raises(UnavailableError, match="does not answer"):
         Client("http://127.0.0.1:1").health()
+
+
+def test_an_answer_that_drips_is_not_waited_for_without_end() -> None:
+    gone = threading.Event()
+
+    async def dripping(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while not gone.is_set():
+            await send({"type": "http.response.body", "body": b" ", "more_body": True})
+            await asyncio.sleep(0.01)
+        await send({"type": "http.response.body"})
+
+    with serving(FastAPI()) as service:
+        service.app.mount("/v1", dripping)
+        try:
+            with pytest.raises(UnavailableError, match="comes too slowly"):
+                Client(service.url, timeout=0.5).answer("/health")
+        finally:
+            gone.set()
