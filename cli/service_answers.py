@@ -74,6 +74,10 @@ def check_answers(
         raise UnavailableError(f"{url} read on {_MOST_TRIES} times while its answers were compared")
     report.checks_made += made.answers
     report.notes.append(f"{url} was asked for {made.answers} answers; {_told(len(found))}")
+    behind = chain.head().number - block
+    if behind > 0:  # what a service keeps back is no lie that could be found
+        what = "the newest block was" if behind == 1 else f"the newest {behind} blocks were"
+        report.notes.append(f"{what} not compared: {url} says that it has read up to block {block}")
     for difference in found[:_MOST_FINDINGS]:
         _found(report, f"{url}: {difference.place}", difference.expected, difference.got)
 
@@ -91,11 +95,18 @@ def _found(report: AuditReport, what: str, expected: object, got: object) -> Non
 
 
 def _read_up_to(theirs: Client) -> int:
-    """Return the block up to which the service says that it has read."""
+    """Return the block up to which the service says that it has read.
+
+    Raises:
+        UnavailableError: it says none.
+    """
     try:
-        return int(orjson.loads(theirs.answer("/consortium"))["index"]["block"])
+        block = int(orjson.loads(theirs.answer("/consortium"))["index"]["block"])
     except (ValueError, KeyError, TypeError) as error:
         raise UnavailableError("the ledger API's first answer is not as documented") from error
+    if block < 0:
+        raise UnavailableError("the service has read no block yet", got=block)
+    return block
 
 
 def _compared(

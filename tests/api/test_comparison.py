@@ -132,3 +132,13 @@ def test_what_is_withheld_is_told(honest: Remembered) -> None:
 
     (told,) = compare(honest, Silent()).differences
     assert (told.place, told.expected) == ("/v1/members/0", "an answer")
+
+
+def test_an_answer_that_is_far_too_long_is_told_by_its_length(honest: Remembered) -> None:
+    class Long:
+        def answer(self, path: str) -> bytes:
+            true = honest.answer(path)
+            return b'{"items":[' + b"0," * (4 * len(true)) + b"0]}" if path.startswith("/runs?") else true
+
+    (told,) = compare(honest, Long()).differences
+    assert (told.field, told.expected) == ("", f"{len(honest.answer(told.path))} bytes")

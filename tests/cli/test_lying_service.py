@@ -124,6 +124,33 @@ def test_a_service_that_talks_of_something_else_could_not_be_found_out(
     assert "not as documented" in outcome.err
 
 
+def test_a_service_that_has_read_no_block_could_not_be_found_out(
+    run: Callable[..., Outcome], saved: Path, honest: str
+) -> None:
+    def lie(_path: str, body: bytes) -> bytes:
+        return body.replace(b'"index":{"block":"', b'"index":{"block":"-')
+
+    with lying(honest, lie) as liar:
+        outcome = run("audit", "--demo", saved, "--api", liar)
+    assert outcome.code == 3
+    assert "has read no block yet" in outcome.err
+
+
+def test_it_is_said_how_many_blocks_a_service_keeps_back(
+    run: Callable[..., Outcome], saved: Path, honest: str
+) -> None:
+    def lie(path: str, body: bytes) -> bytes:
+        if path != "/v1/consortium":
+            return body
+        document = json.loads(body)
+        document["index"]["block"] = str(int(document["index"]["block"]) - 1)
+        return json.dumps(document, separators=(",", ":")).encode()
+
+    with lying(honest, lie) as liar:
+        outcome = run("audit", "--demo", saved, "--api", liar)
+    assert "the newest block was not compared" in outcome.out
+
+
 def test_a_bundle_that_was_changed_on_its_way_does_not_hold(
     run: Callable[..., Outcome], saved: Path, honest: str, tmp_path: Path
 ) -> None:
