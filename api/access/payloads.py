@@ -11,6 +11,7 @@ nobody approved, opens nothing. What somebody may not have and what is not there
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -80,14 +81,17 @@ async def payload(request: Request, digest: Digest) -> StreamingResponse:
     if who in busy:
         raise refused(HTTPStatus.TOO_MANY_REQUESTS, "expected one payload at a time")
     busy.add(who)
-    try:
-        work = partial(_fetcher, state.database, state.payloads, caller, bytes.fromhex(digest))
-        fetch = await run_sync(work)
-        return await file_answer(fetch, f"{digest[:16]}.payload", state.bundle_folder)
-    except (PayloadMissing, PayloadCorrupt) as error:
-        raise _absent() from error
-    finally:
-        busy.discard(who)
+    free = partial(busy.discard, who)
+    with ExitStack() as unless_sent:
+        unless_sent.callback(free)
+        try:
+            work = partial(_fetcher, state.database, state.payloads, caller, bytes.fromhex(digest))
+            fetch = await run_sync(work)
+            answer = await file_answer(fetch, f"{digest[:16]}.payload", state.bundle_folder, free)
+        except (PayloadMissing, PayloadCorrupt) as error:
+            raise _absent() from error
+        unless_sent.pop_all()
+        return answer
 
 
 def _fetcher(
