@@ -47,6 +47,7 @@ _WITHOUT_RESULT = {
     Check.ROUND_HEAD,
 }
 _NO_RESULT = "the round has no certified result"
+_LATER = "the replay saw this round before it ended: order another"
 _STOPPED = "not made to its end: it rests on what does not hold or could not be had"
 
 
@@ -68,13 +69,14 @@ class Made(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def made_for(report: Mapping[str, Any], run: int, number: int) -> list[Made]:
+def made_for(report: Mapping[str, Any], run: int, number: int, *, ended: bool) -> list[Made]:
     """Return what a replay made of each check that concerns a round, by number.
 
     Args:
         report: the replay's.
         run: the round's run.
         number: the round.
+        ended: whether the round has ended by now.
     """
     found: dict[int, list[str]] = {}
     for each in report["findings"]:
@@ -83,19 +85,22 @@ def made_for(report: Mapping[str, Any], run: int, number: int) -> list[Made]:
             found.setdefault(each["check"], []).append(member + each["message"])
     audit = next((r for r in report["rounds"] if (r["run"], r["round"]) == (run, number)), None)
     of_chain = {check for check in found if check in _OF_HISTORY}
+    unseen = _STOPPED if of_chain else "the replay did not come to this round"
+    if ended and audit is not None and audit["status"] == "open":
+        audit, unseen = None, _LATER
     checks = sorted({*_OF_LEDGER, *_OF_RUN, *_OF_ROUND, *(Check(check) for check in found)})
-    return [_made(check, found.get(check, []), audit, bool(of_chain)) for check in checks]
+    return [_made(check, found.get(check, []), audit, unseen) for check in checks]
 
 
-def _made(check: Check, found: list[str], audit: Mapping[str, Any] | None, broken: bool) -> Made:
+def _made(check: Check, found: list[str], audit: Mapping[str, Any] | None, unseen: str) -> Made:
     text = shown.check_texts().get(check.value, "")
-    state, notes = ("fails", found) if found else _without_finding(check, audit, broken)
+    state, notes = ("fails", found) if found else _without_finding(check, audit, unseen)
     return Made(check.value, check.label, text, state, tuple(notes))
 
 
-def _without_finding(check: Check, audit: Mapping[str, Any] | None, broken: bool) -> tuple[str, list[str]]:
+def _without_finding(check: Check, audit: Mapping[str, Any] | None, unseen: str) -> tuple[str, list[str]]:
     if audit is None:
-        return "open", [_STOPPED if broken else "the replay did not come to this round"]
+        return "open", [unseen]
     if check in _OF_LEDGER or check in _OF_RUN or check in audit["checks"]:
         return "holds", []
     if audit["status"] != "certified" and check not in _WITHOUT_RESULT:

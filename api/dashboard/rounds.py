@@ -63,7 +63,7 @@ async def round_(
             "proposals": PROPOSALS.page(reading, _ALL, None, **place)["items"],
             "proof": None if proof is None else _proof(reading, run, number, proof),
             "replays": replays,
-            "checks": made_for(report, run, number) if report else None,
+            "checks": made_for(report, run, number, ended=found["ended_at"] is not None) if report else None,
             "notes": _notes(report, run, number),
             "data": f"/v1/runs/{run}/rounds/{number}",
         }

@@ -13,9 +13,12 @@ import requests
 from sqlalchemy import update
 
 from api.app import create_app
+from api.dashboard.checks import made_for
 from api.index import tables as t
 from api.rest import callers
 from api.verifications import Verifications
+from audit.findings import AuditReport, RoundAudit
+from ledger.records import Status
 from tests.api.dashboard.addresses import addresses
 from tests.api.index.worlds import ForkingChain, opened, read_all, sqlite
 from tests.api.rest.serving import Service, serving
@@ -181,6 +184,17 @@ def test_a_round_that_the_replay_did_not_reach_is_open(pages: Service) -> None:
     newest = pages.items("/v1/runs/1/rounds")[0]["round"]
     assert newest > 2
     assert set(_outcomes(_get(pages, f"/runs/1/rounds/{newest}").text).values()) == {"open"}
+
+
+def test_a_replay_that_saw_a_round_before_its_end_says_nothing_of_its_result() -> None:
+    report = AuditReport(ledger="eip155:1337:0x1e", final_head=bytes(32))
+    report.rounds.append(RoundAudit(1, 1, Status.OPEN, bytes(32), checks=[36, 37, 38, 39, 41]))
+    then, now = (
+        {made.number: made.state for made in made_for(report.document(), 1, 1, ended=ended)}
+        for ended in (False, True)
+    )
+    assert (then[57], then[36]) == ("none", "holds")
+    assert set(now.values()) == {"open"}
 
 
 def test_a_replays_page_shows_findings_rounds_and_notes(pages: Service) -> None:
