@@ -15,7 +15,7 @@ from ledger.documents import Outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Made", "made_for"]
+__all__ = ["Made", "came_early", "made_for"]
 
 _OF_LEDGER = (Check.CHAIN_CODE, Check.CONSORTIUM_HISTORY, Check.RUN_TERMS)
 _OF_RUN = (Check.RESULT_PLAN,)
@@ -83,13 +83,30 @@ def made_for(report: Mapping[str, Any], run: int, number: int, *, ended: bool) -
         if each["run"] in {None, run} and each["round"] in {None, number}:
             member = "" if each["member"] is None else f"member {each['member']}: "
             found.setdefault(each["check"], []).append(member + each["message"])
-    audit = next((r for r in report["rounds"] if (r["run"], r["round"]) == (run, number)), None)
+    audit = _round_of(report, run, number)
     of_chain = {check for check in found if check in _OF_HISTORY}
     unseen = _STOPPED if of_chain else "the replay did not come to this round"
     if ended and audit is not None and audit["status"] == "open":
         audit, unseen = None, _LATER
     checks = sorted({*_OF_LEDGER, *_OF_RUN, *_OF_ROUND, *(Check(check) for check in found)})
     return [_made(check, found.get(check, []), audit, unseen) for check in checks]
+
+
+def came_early(report: Mapping[str, Any], run: int, number: int, *, ended: bool) -> bool:
+    """Whether a round that holds, by a replay, has come or ended since then.
+
+    Args:
+        report: the replay's.
+        run: the round's run.
+        number: the round.
+        ended: whether the round has ended by now.
+    """
+    audit = _round_of(report, run, number)
+    return not report["findings"] and (audit is None or (ended and audit["status"] == "open"))
+
+
+def _round_of(report: Mapping[str, Any], run: int, number: int) -> Mapping[str, Any] | None:
+    return next((r for r in report["rounds"] if (r["run"], r["round"]) == (run, number)), None)
 
 
 def _made(check: Check, found: list[str], audit: Mapping[str, Any] | None, unseen: str) -> Made:

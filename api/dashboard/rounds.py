@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api import shown
 from api.dashboard import queries, views
-from api.dashboard.checks import made_for
+from api.dashboard.checks import came_early, made_for
 from api.dashboard.pages import page, serves
 from api.dashboard.replays import newest, told_by
 from api.rest.answers import Reading
@@ -49,6 +49,7 @@ async def round_(
         attestations = ATTESTATIONS.page(reading, _ALL, None, **place)["items"]
         claims = queries.claims_of_round(reading, run, number)
         report = replays["done"] and replays["done"].report
+        ended = found["ended_at"] is not None
         return {
             "run": of_run,
             "round": found,
@@ -63,7 +64,8 @@ async def round_(
             "proposals": PROPOSALS.page(reading, _ALL, None, **place)["items"],
             "proof": None if proof is None else _proof(reading, run, number, proof),
             "replays": replays,
-            "checks": made_for(report, run, number, ended=found["ended_at"] is not None) if report else None,
+            "checks": made_for(report, run, number, ended=ended) if report else None,
+            "early": bool(report) and came_early(report, run, number, ended=ended),
             "notes": _notes(report, run, number),
             "data": f"/v1/runs/{run}/rounds/{number}",
         }

@@ -13,7 +13,7 @@ import requests
 from sqlalchemy import update
 
 from api.app import create_app
-from api.dashboard.checks import made_for
+from api.dashboard.checks import came_early, made_for
 from api.index import tables as t
 from api.rest import callers
 from api.verifications import Verifications
@@ -183,7 +183,11 @@ def test_a_round_that_the_replay_did_not_reach_is_open(pages: Service) -> None:
     _replayed(pages, 1)
     newest = pages.items("/v1/runs/1/rounds")[0]["round"]
     assert newest > 2
-    assert set(_outcomes(_get(pages, f"/runs/1/rounds/{newest}").text).values()) == {"open"}
+    text = _get(pages, f"/runs/1/rounds/{newest}").text
+    assert set(_outcomes(text).values()) == {"open"}
+    assert "Not replayed since this round began" in text
+    assert "<strong>Holds.</strong>" not in text
+    assert "<strong>Holds.</strong>" in _get(pages, "/runs/1/rounds/2").text
 
 
 def test_a_replay_that_saw_a_round_before_its_end_says_nothing_of_its_result() -> None:
@@ -195,6 +199,8 @@ def test_a_replay_that_saw_a_round_before_its_end_says_nothing_of_its_result() -
     )
     assert (then[57], then[36]) == ("none", "holds")
     assert set(now.values()) == {"open"}
+    assert came_early(report.document(), 1, 1, ended=True)
+    assert not came_early(report.document(), 1, 1, ended=False)
 
 
 def test_a_replays_page_shows_findings_rounds_and_notes(pages: Service) -> None:
