@@ -52,7 +52,11 @@ if TYPE_CHECKING:
 __all__ = ["api"]
 
 _config_option = click.option(
-    "--config", type=click.Path(path_type=Path), default="api.toml", show_default=True, help="Its settings."
+    "--config",
+    type=click.Path(path_type=Path),
+    default="api.toml",
+    show_default=True,
+    help="Its settings, which `fedledger api init` writes.",
 )
 
 

@@ -48,7 +48,10 @@ class _Head(click.ParamType[bytes]):
 )
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker threads.")
 @click.option(
-    "--api", "url", help="Also ask this ledger API all it answers, and check that against the chain."
+    "--api",
+    "url",
+    help="Also ask this ledger API all it answers, and check that against the chain. Sign in first, with "
+    "`fedledger login`, unless it is public.",
 )
 @format_option
 @click.pass_context

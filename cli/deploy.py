@@ -62,7 +62,13 @@ def require_new_file(out: Path) -> None:
     "--aggregator", "aggregators", type=ADDRESS, multiple=True, help="Plans may name it; may be given again."
 )
 @click.option("--no-aggregator", is_flag=True, help="Deploy without one; members can vote for one later.")
-@click.option("--auditor", "auditors", type=ADDRESS, multiple=True, help="May read; may be given again.")
+@click.option(
+    "--auditor",
+    "auditors",
+    type=ADDRESS,
+    multiple=True,
+    help="May sign in, read and replay; may be given again.",
+)
 @click.option(
     "--approval-percent",
     type=click.IntRange(0, 100),

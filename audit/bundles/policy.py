@@ -135,6 +135,8 @@ class Policy:
             raise UsageError("the policy", expected=f"at most {MAX_DOCUMENT_BYTES} bytes", got="more")
         try:
             return cls._of(Fields(read_json(data), "policy"))
+        except UnicodeDecodeError as error:
+            raise UsageError("the policy", expected="a file of JSON text", got="other bytes") from error
         except (ValueError, VerificationError) as error:
             raise UsageError("the policy is not one of type fedledger/policy/1", got=error) from error
 

@@ -73,6 +73,11 @@ def test_what_is_no_policy_is_refused_in_one_line(data: bytes) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_bundle_in_the_place_of_a_policy_is_refused_in_plain_words() -> None:
+    with pytest.raises(UsageError, match="the policy: expected a file of JSON text, got other bytes"):
+        Policy.parse(b'{"type": "\xf8')
+
+
 def test_a_policy_that_is_not_there_is_a_mistake_of_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot read the policy"):
         Policy.read(tmp_path / "none.json")
