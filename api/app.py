@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +117,7 @@ def create_app(
     app.state.policy = policy
     app.state.health = health_of
     app.state.stopping = stopping
-    app.state.streams = 0
+    app.state.streams = Counter()
     app.state.payloads = store
     app.state.fetching = set()
     app.state.kept = Kept()

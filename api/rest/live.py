@@ -5,6 +5,7 @@ back (``Last-Event-ID``) is served what it missed, and is told where its block w
 it reads anew what it relies on; nothing else would be right.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from functools import partial
 from http import HTTPStatus
@@ -29,6 +30,8 @@ __all__ = ["MAX_STREAMS", "router"]
 router = APIRouter(tags=["live"])
 
 MAX_STREAMS = 100
+_MAX_OF_ACCOUNT = 10
+"""Streams of one account: nobody takes all that there are."""
 _BATCH = 200
 _POLL_SECONDS = 1.0
 _SILENT_POLLS = 15
@@ -80,15 +83,18 @@ async def live(
 ) -> StreamingResponse:
     """Send events as the index reads them: those behind `Last-Event-ID`, or from now on."""
     place = None if last_event_id is None else _Place.parse(last_event_id)
-    if request.app.state.streams >= MAX_STREAMS:
+    streams, who = request.app.state.streams, _account(request)
+    if who is not None and streams[who] >= _MAX_OF_ACCOUNT:
+        raise refused(HTTPStatus.TOO_MANY_REQUESTS, f"expected at most {_MAX_OF_ACCOUNT} streams at a time")
+    if streams.total() >= MAX_STREAMS:
         raise refused(HTTPStatus.SERVICE_UNAVAILABLE, f"expected at most {MAX_STREAMS} streams at a time")
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_messages(request, place), media_type="text/event-stream", headers=headers)
 
 
 async def _messages(request: Request, place: _Place | None) -> AsyncIterator[bytes]:
-    state = request.app.state
-    state.streams += 1
+    state, who = request.app.state, _account(request)
+    state.streams[who] += 1
     silent = 0
     try:
         yield b"retry: 2000\n\n"
@@ -104,7 +110,12 @@ async def _messages(request: Request, place: _Place | None) -> AsyncIterator[byt
             if len(messages) < _BATCH:
                 await anyio.sleep(_POLL_SECONDS)
     finally:
-        state.streams -= 1
+        state.streams -= Counter([who])  # keeps those alone that have any
+
+
+def _account(request: Request) -> bytes | None:
+    """Return whose stream it is; None where the service is public."""
+    return getattr(request.state.caller, "account", None)
 
 
 async def _may_still(request: Request) -> bool:

@@ -6,7 +6,7 @@ import ipaddress
 import resource
 import socket
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -351,3 +351,18 @@ def test_sign_ins_from_one_address_are_few(tmp_path: Path) -> None:
         assert answers[:20] == [200] * 20
         assert 429 in answers
         assert desk.ask("/health").status_code == 200
+
+
+def test_who_holds_streams_open_leaves_some_to_others(desk: World) -> None:
+    auditor, member = desk.token("auditor"), desk.token("member")
+    with ExitStack() as held:
+        lines = [
+            held.enter_context(desk.ask("/events/live", auditor, stream=True)).iter_lines(chunk_size=1)
+            for _ in range(10)
+        ]
+        assert {next(each) for each in lines} == {b"retry: 2000"}
+        refused, another = (
+            held.enter_context(desk.ask("/events/live", token, stream=True)).status_code
+            for token in (auditor, member)
+        )
+        assert (refused, another) == (429, 200)
