@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 
 __all__ = ["create_app"]
 
+_DESCRIPTION = (
+    "What a federation's ledger holds: runs, rounds, contributions, models, members, with proofs. Each answer"
+    " names the block up to which the chain was read. No answer has to be believed: `fedledger audit --api`"
+    " holds all of them against the chain and the payloads."
+)
 _BODIES = {"/verify": MAX_UPLOAD}
 """Bytes that a body may have, where that is not what the guard says."""
 
@@ -101,7 +106,7 @@ def create_app(
     app = _Service(
         title="fedledger",
         version="1",
-        description=__doc__,
+        description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
         openapi_url="/v1/openapi.json",

@@ -173,7 +173,7 @@ def serve_(config: Path, folder: Path | None, port: int | None) -> None:
             store=settings.store.open(),
         )
         with answering(app, settings.listen, ending) as address:
-            log.info("answers on %s/v1", address)
+            log.info("answers on %s, programs below /v1", address)
             serve(
                 monitor, settings.monitoring, settings.poll_seconds, lambda: _open(settings, database, fresh)
             )
