@@ -47,7 +47,7 @@ _WITHOUT_RESULT = {
     Check.ROUND_HEAD,
 }
 _NO_RESULT = "the round has no certified result"
-_LATER = "the replay saw this round before it ended: order another"
+_LATER = "the replay did not see this round as it is now: order another"
 _STOPPED = "not made to its end: it rests on what does not hold or could not be had"
 
 
@@ -69,14 +69,14 @@ class Made(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def made_for(report: Mapping[str, Any], run: int, number: int, *, ended: bool) -> list[Made]:
+def made_for(report: Mapping[str, Any], run: int, number: int, *, head: str | None) -> list[Made]:
     """Return what a replay made of each check that concerns a round, by number.
 
     Args:
         report: the replay's.
         run: the round's run.
         number: the round.
-        ended: whether the round has ended by now.
+        head: the run's head after the round, as it is now; None while the round is open.
     """
     found: dict[int, list[str]] = {}
     for each in report["findings"]:
@@ -86,23 +86,28 @@ def made_for(report: Mapping[str, Any], run: int, number: int, *, ended: bool) -
     audit = _round_of(report, run, number)
     of_chain = {check for check in found if check in _OF_HISTORY}
     unseen = _STOPPED if of_chain else "the replay did not come to this round"
-    if ended and audit is not None and audit["status"] == "open":
+    if audit is not None and not _as_now(audit, head):
         audit, unseen = None, _LATER
     checks = sorted({*_OF_LEDGER, *_OF_RUN, *_OF_ROUND, *(Check(check) for check in found)})
     return [_made(check, found.get(check, []), audit, unseen) for check in checks]
 
 
-def came_early(report: Mapping[str, Any], run: int, number: int, *, ended: bool) -> bool:
-    """Whether a round that holds, by a replay, has come or ended since then.
+def came_early(report: Mapping[str, Any], run: int, number: int, *, head: str | None) -> bool:
+    """Whether a replay found all to hold, but did not see a round as it is now.
 
     Args:
         report: the replay's.
         run: the round's run.
         number: the round.
-        ended: whether the round has ended by now.
+        head: the run's head after the round, as it is now; None while the round is open.
     """
     audit = _round_of(report, run, number)
-    return not report["findings"] and (audit is None or (ended and audit["status"] == "open"))
+    return not report["findings"] and (audit is None or not _as_now(audit, head))
+
+
+def _as_now(audit: Mapping[str, Any], head: str | None) -> bool:
+    """Whether a replay saw a round as it is now: it may have ended since, or blocks were replaced."""
+    return head is None or (audit["status"] != "open" and audit["head"] == head)
 
 
 def _round_of(report: Mapping[str, Any], run: int, number: int) -> Mapping[str, Any] | None:

@@ -49,7 +49,7 @@ async def round_(
         attestations = ATTESTATIONS.page(reading, _ALL, None, **place)["items"]
         claims = queries.claims_of_round(reading, run, number)
         report = replays["done"] and replays["done"].report
-        ended = found["ended_at"] is not None
+        head = None if found["ended_at"] is None else found["head"]
         return {
             "run": of_run,
             "round": found,
@@ -64,8 +64,8 @@ async def round_(
             "proposals": PROPOSALS.page(reading, _ALL, None, **place)["items"],
             "proof": None if proof is None else _proof(reading, run, number, proof),
             "replays": replays,
-            "checks": made_for(report, run, number, ended=ended) if report else None,
-            "early": bool(report) and came_early(report, run, number, ended=ended),
+            "checks": made_for(report, run, number, head=head) if report else None,
+            "early": bool(report) and came_early(report, run, number, head=head),
             "notes": _notes(report, run, number),
             "data": f"/v1/runs/{run}/rounds/{number}",
         }

@@ -194,13 +194,26 @@ def test_a_replay_that_saw_a_round_before_its_end_says_nothing_of_its_result() -
     report = AuditReport(ledger="eip155:1337:0x1e", final_head=bytes(32))
     report.rounds.append(RoundAudit(1, 1, Status.OPEN, bytes(32), checks=[36, 37, 38, 39, 41]))
     then, now = (
-        {made.number: made.state for made in made_for(report.document(), 1, 1, ended=ended)}
-        for ended in (False, True)
+        {made.number: made.state for made in made_for(report.document(), 1, 1, head=head)}
+        for head in (None, "11" * 32)
     )
     assert (then[57], then[36]) == ("none", "holds")
     assert set(now.values()) == {"open"}
-    assert came_early(report.document(), 1, 1, ended=True)
-    assert not came_early(report.document(), 1, 1, ended=False)
+    assert came_early(report.document(), 1, 1, head="11" * 32)
+    assert not came_early(report.document(), 1, 1, head=None)
+
+
+def test_a_replay_of_a_round_that_other_blocks_have_replaced_says_nothing() -> None:
+    report = AuditReport(ledger="eip155:1337:0x1e", final_head=bytes(32))
+    report.rounds.append(RoundAudit(1, 1, Status.CERTIFIED, b"\x11" * 32, checks=[36, 41, 57]))
+    same, other = (
+        {made.number: made.state for made in made_for(report.document(), 1, 1, head=head)}
+        for head in ("11" * 32, "22" * 32)
+    )
+    assert same[57] == "holds"
+    assert set(other.values()) == {"open"}
+    assert came_early(report.document(), 1, 1, head="22" * 32)
+    assert not came_early(report.document(), 1, 1, head="11" * 32)
 
 
 def test_a_replays_page_shows_findings_rounds_and_notes(pages: Service) -> None:

@@ -7,6 +7,7 @@ member 3 removed; round 5 has three members, round 6 is void. In run 2 the quoru
 
 from __future__ import annotations
 
+import atexit
 import struct
 import tempfile
 from dataclasses import dataclass, field, replace
@@ -167,7 +168,9 @@ def begun(
 @cache
 def played() -> Played:
     """Play it, once."""
-    made = begun(Path(tempfile.mkdtemp(prefix="fedledger-played-")))
+    folder = tempfile.TemporaryDirectory(prefix="fedledger-played-")
+    atexit.register(folder.cleanup)
+    made = begun(Path(folder.name))
     f = made.federation
     made.play(1)
     f.ledger.attest(f.members[3], 1, 1, f.ledger.round_at(1, 1)["result"], ZERO)
