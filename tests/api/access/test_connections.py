@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Impatient(PatientProtocol):
-    patience = 0.2
+    patience = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def place() -> Iterator[tuple[str, int]]:
 
     @app.get("/slow")
     async def slow() -> str:
-        await asyncio.sleep(3 * Impatient.patience)
+        await asyncio.sleep(2 * Impatient.patience)
         return "done"
 
     @app.get("/fast")

@@ -43,7 +43,7 @@ def _tell(_request: Request, status: int, detail: str | None, headers: dict[str,
 class Small(FastAPI):
     """An application that says what it reads, behind a guard."""
 
-    config = GuardConfig(bodies={"/large": 1 << 20}, patience=0.2)
+    config = GuardConfig(bodies={"/large": 1 << 20}, patience=1.0)
 
     def build_middleware_stack(self) -> Any:
         return Guard(super().build_middleware_stack(), self.config, lambda _scope: None, _tell)
