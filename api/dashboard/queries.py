@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
     from api.rest.answers import Reading
 
-__all__ = ["certified_before", "claims_in", "claims_of_round", "newest_rounds", "parts_of", "totals_of"]
+__all__ = [
+    "certified_before",
+    "claims_in",
+    "claims_of_round",
+    "newest_rounds",
+    "parts_of",
+    "steps_in",
+    "totals_of",
+]
 
 _NEWEST = (
     select(t.round_)
@@ -31,6 +39,11 @@ _PARTS = (
     .where(t.run_member.c.member == bindparam("member"), t.run_member.c.run < bindparam("before"))
     .order_by(t.run_member.c.run.desc())
     .limit(bindparam("limit"))
+)
+_OF_STEPS = ("round", "member", "committed_at", "revealed_at", "verdict", "check", "weight")
+_STEPS = select(*(t.contribution.c[name] for name in _OF_STEPS)).where(
+    t.contribution.c.run == bindparam("run"),
+    t.contribution.c["round"].between(bindparam("first"), bindparam("last")),
 )
 _COUNTED = ("eligible", "committed", "revealed", "accepted")
 _TOTALS = select(
@@ -52,6 +65,15 @@ _BEFORE = (
 def newest_rounds(reading: Reading, runs: Sequence[int]) -> dict[int, Any]:
     """Return the newest round of each run that has one."""
     return {row.run: row for row in reading.all(_NEWEST, runs=list(runs))} if runs else {}
+
+
+def steps_in(reading: Reading, run: int, first: int, last: int) -> list[dict[str, Any]]:
+    """Return how far each contribution to some rounds came, under the API's names.
+
+    A page of a run shows hundreds of them, each as one mark: digests and CIDs would be worked out in vain.
+    """
+    found = reading.all(_STEPS, run=run, first=first, last=last)
+    return [dict(zip(_OF_STEPS, row, strict=True)) for row in found]
 
 
 def claims_in(reading: Reading, run: int, rounds: Sequence[int], member: int | None = None) -> list[Any]:

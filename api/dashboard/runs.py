@@ -15,7 +15,6 @@ from api.rest.listing import After
 from api.rest.routing import RunNumber
 from api.rest.runs import (
     ATTESTATIONS,
-    CONTRIBUTIONS,
     DISPUTES,
     LINEAGE,
     ROUNDS,
@@ -83,11 +82,9 @@ async def run(request: Request, run: RunNumber, until: Until = None) -> Response
 
 def _timeline(reading: Reading, run: int, window: Window, members: list[int]) -> dict[str, Any]:
     """Return the rounds of a window with what each member did, and charts of what members say."""
-    size = len(window.numbers)
-    now, end, start = reading.cursor.time, (window.last + 1,), (window.first - 1, _MEMBERS)
+    size, now, end = len(window.numbers), reading.cursor.time, (window.last + 1,)
     rounds = ROUNDS.page(reading, size, None, now, behind=end, run=run)["items"][::-1]
-    contributions = CONTRIBUTIONS.page(reading, size * len(members), None, behind=start, run=run)["items"]
-    contributions = [each for each in contributions if each["round"] <= window.last]
+    contributions = queries.steps_in(reading, run, window.first, window.last)
     states = {each["round"]: views.state_of(each) for each in rounds}
     drawn = views.sampled(window.newest, len(members))
     whole = drawn == window.numbers
