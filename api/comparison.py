@@ -21,47 +21,13 @@ from ledger.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from api.index.indexer import IndexedChain
-    from contracts.chain import Block
-    from ledger.records import Recorded
-
-__all__ = ["ChainUpTo", "Comparison", "Difference", "compare"]
+__all__ = ["Comparison", "Difference", "compare"]
 
 _LISTS = ("/members", "/consortium/history", "/consortium/roles", "/plans", "/runs", "/disputes")
 _OF_RUN = ("rounds", "contributions", "proposals", "attestations", "models", "metrics", "shares")
 _ABSENT = object()
 _LONGER = 4
 """Times as long as ours an answer may be, and be looked at in its parts."""
-
-
-class ChainUpTo:
-    """A chain as if a block of it were the newest.
-
-    Args:
-        chain: the chain.
-        last: number of that block.
-    """
-
-    def __init__(self, chain: IndexedChain, last: int) -> None:
-        self._chain = chain
-        self._last = last
-
-    @property
-    def chain_id(self) -> int:
-        """The chain's id."""
-        return self._chain.chain_id
-
-    def head(self) -> Block:
-        """Return that block."""
-        return self._chain.block(self._last)
-
-    def block(self, number: int) -> Block:
-        """Return the block of a number."""
-        return self._chain.block(number)
-
-    def history(self, contracts: Any, first: int, last: int) -> list[Recorded]:
-        """Return the contracts' events from block ``first`` to ``last``, in order."""
-        return self._chain.history(contracts, first, last)
 
 
 class Answers(Protocol):

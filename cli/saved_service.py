@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from api.app import create_app
 from api.config import ListenConfig
 from api.index.database import Database
-from api.index.documents import Documents
-from api.index.indexer import Indexer
+from api.index.filling import fill
 from api.verifications import Verifications
 from audit.bundles.export import export_bundle, make_policy
 from audit.demo import PAYLOADS, audit_demo, saved_ledger
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from cli.output import Output
-    from contracts.client import Deployment
-    from contracts.local import LocalChain
 
 __all__ = ["saved_service", "serve_saved"]
 
@@ -74,7 +71,7 @@ def saved_service(folder: Path, output: Output, *, port: int | None = None) -> I
         chain, deployment = saved_ledger(folder)
         state = Path(scratch)
         database = Database(f"sqlite:///{state / 'index.sqlite'}")
-        _fill(database, chain, deployment, folder)
+        fill(database, chain, deployment, Archive(folder / PAYLOADS))
         jobs = Verifications(
             state / "verifications", lambda _run, progress: audit_demo(folder, progress=progress)
         )
@@ -87,16 +84,6 @@ def saved_service(folder: Path, output: Output, *, port: int | None = None) -> I
             yield address
         jobs.close()
         database.close()
-
-
-def _fill(database: Database, chain: LocalChain, deployment: Deployment, folder: Path) -> None:
-    database.migrate()
-    indexer = Indexer.of(database, chain, deployment)
-    while indexer.step():
-        pass
-    documents = Documents(database.writer, Archive(folder / PAYLOADS), indexer.ledger)
-    while documents.sweep():
-        pass
 
 
 def _app(

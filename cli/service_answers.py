@@ -12,14 +12,12 @@ import orjson
 from api.access.saved import SavedTokens
 from api.app import create_app
 from api.client import Client
-from api.comparison import ChainUpTo, compare
+from api.comparison import compare
 from api.config import ListenConfig
 from api.index.database import Database
-from api.index.documents import Documents
-from api.index.indexer import Indexer
+from api.index.filling import fill
 from audit.findings import Finding
 from cli.http_server import answering
-from contracts.client import Consortium
 from ledger.checks import Check
 from ledger.errors import UnavailableError, VerificationError
 
@@ -120,28 +118,9 @@ def _compared(
     ending = threading.Event()
     with tempfile.TemporaryDirectory(prefix="fedledger-audit-") as scratch:
         database = Database(f"sqlite:///{Path(scratch) / 'index.sqlite'}")
-        _fill(database, chain, deployment, store, block)
+        fill(database, chain, deployment, store, last=block)
         app = create_app(database, stopping=ending.is_set)
         with answering(app, ListenConfig(port=0, public=True), ending) as ours:
             made = compare(Client(ours), theirs, run=run)
         database.close()
     return made
-
-
-def _fill(
-    database: Database, chain: Chain, deployment: Deployment, store: DocumentSource, block: int
-) -> None:
-    database.migrate()
-    consortium = Consortium(chain, deployment.consortium)
-    indexer = Indexer(
-        database,
-        ChainUpTo(chain, block),
-        deployment,
-        approval_percent=consortium.approval_percent(),
-        predecessor=consortium.predecessor(),
-    )
-    while indexer.step():
-        pass
-    documents = Documents(database.writer, store, indexer.ledger)
-    while documents.sweep():
-        pass
